@@ -102,7 +102,9 @@ class VectorTable:
 def unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale rows to unit length, as every served vector is; zero rows stay zero."""
     norms = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    return np.divide(vectors_ND, norms, out=np.zeros_like(vectors_ND), where=norms > 0)
+    out = np.zeros_like(vectors_ND)
+    np.divide(vectors_ND, norms, out=out, where=norms > 0)
+    return out
 
 
 def digest(value: object, length: int = 64) -> str:

@@ -1,0 +1,206 @@
+"""
+History: every row a feature view ever had, as Parquet, appended to and never rewritten.
+
+    history = History(home / "history", "job_text_v1", key="job_id", vector=True)
+    history.append(rows)                     # only rows it does not hold yet
+    history.latest()                         # the newest row of every entity
+
+Layout: `<root>/<view>/month=YYYY-MM/part-<digest>.parquet`. Columns: the entity's id, the
+features, `input_hash` (what the row was computed from), `event_timestamp` (when the content
+became true) and `created` (when we computed it), both UTC microseconds. A part is written aside
+and renamed, and its name is the digest of its rows: killed and run again, nothing is doubled.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from star_features.errors import ArtefactError
+from star_features.spaces import VectorTable
+
+TIME = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class History:
+    """One feature view's Parquet history.
+
+    Attributes:
+        root: the folder of all histories.
+        view: the feature view's name.
+        key: the entity's id column, `member_id` or `job_id`.
+        features: feature columns and their types; `vector` and `space` for an embedding.
+    """
+
+    root: Path
+    view: str
+    key: str
+    features: pa.Schema
+
+    @classmethod
+    def of_vectors(cls, root: Path, view: str) -> "History":
+        """The history of an embedding space: `vector` (list of float32) and `space` (its id)."""
+        fields = [("vector", pa.list_(pa.float32())), ("space", pa.string())]
+        return cls(root, view, f"{view.split('_')[0]}_id", pa.schema(fields))
+
+    @classmethod
+    def of_attributes(cls, root: Path, entity: str, columns: Sequence[str]) -> "History":
+        """The history of an entity's categorical features, strings all."""
+        fields = [(column, pa.string()) for column in columns]
+        return cls(root, f"{entity}_attributes", f"{entity}_id", pa.schema(fields))
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.view
+
+    @property
+    def schema(self) -> pa.Schema:
+        tail = [("input_hash", pa.string()), ("event_timestamp", TIME), ("created", TIME)]
+        return pa.schema([(self.key, pa.string()), *self.features, *tail])
+
+    def ensure(self) -> None:
+        """Lay down a part without rows, so that a view nobody filled yet can be joined."""
+        if not any(self.folder.rglob("*.parquet")):
+            self._write(self.folder / "month=1970-01" / "part-empty.parquet", self._empty())
+
+    def append(self, rows: pa.Table) -> int:
+        """Add the rows that are not there yet; returns how many were new.
+
+        A row is known by its entity, its event time and its input hash: the same content at the
+        same time is never stored twice, and nothing stored is ever changed.
+        """
+        self.ensure()
+        rows = self._unseen(rows.select(self.schema.names).cast(self.schema))
+        months = pc.strftime(rows["event_timestamp"], "%Y-%m")
+        for month in pc.unique(months).to_pylist():
+            part = rows.filter(pc.equal(months, month)).combine_chunks()
+            name = f"part-{_digest(part, self.key)}.parquet"
+            self._write(self.folder / f"month={month}" / name, part)
+        return int(rows.num_rows)
+
+    def known(self) -> pa.Table:
+        """Id, input hash and times of every stored row, without its features."""
+        return self._select(f"{self.key}, input_hash, event_timestamp, created")
+
+    def newest_hash(self) -> dict[str, str]:
+        """Entity id -> what its newest row was computed from."""
+        newest = self._newest(f"{self.key}, input_hash")
+        return dict(
+            zip(newest[self.key].to_pylist(), newest["input_hash"].to_pylist(), strict=True)
+        )
+
+    def spaces(self) -> list[str]:
+        """The space ids that stand beside its vectors: one, unless something went wrong."""
+        return sorted(self._select("DISTINCT space")["space"].to_pylist())
+
+    def count(self) -> int:
+        return int(self._select("count(*) AS n")["n"][0].as_py())
+
+    def require_space(self, space: str) -> None:
+        """Refuse to add vectors of another space under the same name.
+
+        Raises:
+            ArtefactError: the view already holds vectors of a different identity.
+        """
+        if others := [other for other in self.spaces() if other != space]:
+            raise ArtefactError(
+                self.folder,
+                f"holds vectors of {others[0]}, and {space} was about to be added",
+                "a version that keeps its identity: add a new version to spaces.toml, or remove"
+                f" this one's history: star forget {self.view}",
+            )
+
+    def latest(self) -> VectorTable:
+        """The newest vector of every entity, sorted by id."""
+        newest = self._newest(f"{self.key}, vector, space").sort_by(self.key)
+        self_spaces = pc.unique(newest["space"]).to_pylist()
+        vectors = newest["vector"].combine_chunks()
+        return VectorTable(
+            space=self_spaces[0] if self_spaces else self.view,
+            ids=np.asarray(newest[self.key].to_pylist(), dtype=np.str_),
+            vectors_ND=_matrix(vectors, newest.num_rows),
+        )
+
+    def latest_batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
+        """The newest whole row of every entity, in batches of at most `rows`."""
+        with duckdb.connect() as db:
+            yield from db.execute(self._newest_sql("*")).to_arrow_reader(rows)
+
+    def _unseen(self, rows: pa.Table) -> pa.Table:
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone='UTC'")
+            db.register("incoming", rows)
+            return (
+                db.execute(
+                    f"SELECT * FROM incoming ANTI JOIN read_parquet('{self._glob}') AS stored "
+                    f"USING ({self.key}, event_timestamp, input_hash)"
+                )
+                .to_arrow_table()
+                .cast(self.schema)
+            )
+
+    @property
+    def _glob(self) -> str:
+        return str(self.folder / "*" / "*.parquet").replace("'", "''")
+
+    def _newest_sql(self, columns: str) -> str:
+        return (
+            f"SELECT {columns} FROM read_parquet('{self._glob}', hive_partitioning=false) "
+            f"QUALIFY row_number() OVER (PARTITION BY {self.key} "
+            "ORDER BY event_timestamp DESC, created DESC) = 1"
+        )
+
+    def _newest(self, columns: str) -> pa.Table:
+        self.ensure()
+        with duckdb.connect() as db:
+            return db.execute(self._newest_sql(columns)).to_arrow_table()
+
+    def _select(self, columns: str) -> pa.Table:
+        self.ensure()
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone='UTC'")
+            return db.execute(
+                f"SELECT {columns} FROM read_parquet('{self._glob}', hive_partitioning=false)"
+            ).to_arrow_table()
+
+    def _empty(self) -> pa.Table:
+        return self.schema.empty_table()
+
+    def _write(self, path: Path, table: pa.Table) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        pq.write_table(table, aside, compression="zstd", coerce_timestamps="us")
+        os.replace(aside, path)
+
+
+def hash_inputs(values: Sequence[str]) -> list[str]:
+    """The `input_hash` of each input: SHA-256, 32 hex digits."""
+    return [hashlib.sha256(value.encode()).hexdigest()[:32] for value in values]
+
+
+def as_lists(vectors_ND: np.ndarray) -> pa.Array:
+    """A float32 matrix as an Arrow list column, without touching single numbers."""
+    flat = pa.array(np.ascontiguousarray(vectors_ND, dtype=np.float32).reshape(-1))
+    n, width = vectors_ND.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(n + 1) * width, pa.int32()), flat)
+
+
+def _matrix(lists: pa.Array, rows: int) -> np.ndarray:
+    if rows == 0:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.asarray(lists.flatten(), dtype=np.float32).reshape(rows, -1)
+
+
+def _digest(part: pa.Table, key: str) -> str:
+    hasher = hashlib.sha256()
+    for column in (key, "input_hash", "event_timestamp"):
+        hasher.update("\n".join(map(str, part[column].to_pylist())).encode())
+    return hasher.hexdigest()[:20]

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, protocols, slices, baselines and the figure of `star demo`."""

@@ -1,0 +1,87 @@
+"""
+The home folder: everything that is computed lies there, and nothing else does.
+
+$STAR_HOME, or `.star` in the current folder. Removing it is starting over.
+"""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from star_features.catalogue import Catalogue
+from star_features.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things lie.
+
+    Attributes:
+        path: the home folder itself.
+        repo: the Feast repository folder, with `feature_store.yaml` and `spaces.toml`.
+    """
+
+    path: Path
+    repo: Path
+
+    @classmethod
+    def find(cls, path: Path | None = None, repo: Path | None = None) -> "Home":
+        """The home and repository to use: as given, else from the environment, else here."""
+        given = path or Path(os.environ.get("STAR_HOME") or ".star")
+        return cls(given.resolve(), (repo or _find_repo()).resolve())
+
+    @property
+    def market(self) -> Path:
+        return self.path / "market"
+
+    @property
+    def truth(self) -> Path:
+        """What the simulation knows and no model may read; evaluation compares with it."""
+        return self.market / "truth"
+
+    @property
+    def tables(self) -> Path:
+        return self.path / "tables"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history"
+
+    @property
+    def receipts(self) -> Path:
+        return self.path / "receipts"
+
+    @property
+    def training_set(self) -> Path:
+        return self.path / "training_set"
+
+    @property
+    def ranker(self) -> Path:
+        return self.path / "models" / "ranker"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def model(self, name: str) -> Path:
+        """The folder of one model version, such as `graph_v1`."""
+        return self.path / "models" / name
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue.load(self.repo / "spaces.toml")
+
+
+def _find_repo() -> Path:
+    """`feature_repo` here, else the one this installation came with."""
+    here = Path("feature_repo")
+    if (here / "spaces.toml").exists():
+        return here
+    spec = importlib.util.find_spec("feature_repo")
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        if (Path(folder) / "spaces.toml").exists():
+            return Path(folder)
+    raise UsageError(
+        "no feature repository here: wanted a folder feature_repo/ with spaces.toml and "
+        "feature_store.yaml, or --repo FOLDER."
+    )

@@ -1,0 +1,83 @@
+"""
+Ingest: anyone's tables become the canonical ones, and their categorical columns become features.
+
+    star ingest --data DIR [--config dataset.toml]
+
+Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.home import Home
+from pipelines.receipts import Facts, Stage, find_receipt
+from star_features.catalogue import ENTITIES
+from star_features.errors import DataError, UsageError
+from star_features.files import sha256
+from star_features.store.history import History, hash_inputs
+from star_features.tables import Tables, read_dataset
+
+SEPARATOR = "\x1f"  # between the values that one row of attributes is hashed from
+
+
+def stage(home: Home, source: Path, config: Path | None = None) -> Stage:
+    """The stage that fills `tables/` and the history of the categorical features."""
+    _refuse_other_source(home, source)
+    return Stage(
+        name="ingest",
+        settings={
+            "source": str(source.resolve()),
+            "config": str(config.resolve()) if config else None,
+            "files": fingerprint(source, config),
+        },
+        after=[],
+        outputs=[home.tables / "schema.json"],
+        work=lambda: _work(home, source, config),
+    )
+
+
+def fingerprint(source: Path, config: Path | None) -> dict[str, str]:
+    """SHA-256 of every file that the tables are read from."""
+    if not source.exists():
+        raise DataError(source, "there is no such file or folder", "Wanted --data FOLDER.")
+    files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
+    return {path.name: sha256(path) for path in [*files, *([config] if config else [])]}
+
+
+def _refuse_other_source(home: Home, source: Path) -> None:
+    last = find_receipt(home, "ingest")
+    if last and last.settings["source"] != str(source.resolve()):
+        raise UsageError(
+            f"{home.path} holds the data set of {last.settings['source']}, and {source} arrived.\n"
+            "One home holds one data set. Use another one: STAR_HOME=.star-other star run …"
+        )
+
+
+def _work(home: Home, source: Path, config: Path | None) -> Facts:
+    receipt = read_dataset(source, home.tables, config)
+    tables = Tables(home.tables)
+    rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
+    return {"tables": receipt.to_json(), "attributes": rows}
+
+
+def write_attributes(home: Home, tables: Tables, entity: str) -> int:
+    """Append the categorical features of entities whose values are new; returns how many."""
+    key = f"{entity}_id"
+    columns = tables.categorical(entity)
+    if not columns:
+        return 0
+    history = History.of_attributes(home.history, entity, columns)
+    rows = tables.entities(entity, [key, *columns, "updated_at"])
+    values = zip(*(rows[column].to_pylist() for column in columns), strict=True)
+    hashes = hash_inputs([SEPARATOR.join(str(v) for v in row) for row in values])
+    newest = history.newest_hash()
+    changed = [newest.get(i) != h for i, h in zip(rows[key].to_pylist(), hashes, strict=True)]
+    now = pa.array([datetime.now(UTC)] * rows.num_rows, history.schema.field("created").type)
+    rows = (
+        rows.rename_columns([*rows.column_names[:-1], "event_timestamp"])
+        .append_column("input_hash", pa.array(hashes, pa.string()))
+        .append_column("created", now)
+    )
+    return history.append(rows.filter(pa.array(changed, pa.bool_())))

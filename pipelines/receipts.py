@@ -1,0 +1,106 @@
+"""
+Receipts: what a stage read, made and took; and the rule by which it is skipped.
+
+A stage's key is the digest of its name, its settings and the runs of the stages it reads from. A
+stage whose key equals its last receipt's, and whose outputs are all there, is skipped. A receipt is
+written last, so a stage that was killed half-way simply runs again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import star_features
+from pipelines.home import Home
+from star_features.errors import MissingStage
+from star_features.files import read_json, write_json
+from star_features.spaces import digest
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One finished run of one stage.
+
+    Attributes:
+        stage: its name, which is the `star` command that runs it.
+        key: digest of everything that decides its output.
+        facts: what it made: rows, widths, space ids, figures.
+        seconds: how long it took; the first run's, when this one was skipped.
+        skipped: this run found nothing to do.
+    """
+
+    stage: str
+    key: str
+    facts: Facts
+    settings: Facts
+    seconds: float
+    finished: str
+    code: str = star_features.__version__
+    skipped: bool = field(default=False, compare=False)
+
+    @property
+    def run(self) -> str:
+        """Which run this was: changes when the stage runs again, even with the same key."""
+        return digest([self.key, self.finished])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, ready to run.
+
+    Attributes:
+        after: the stages it reads from; each must have a receipt.
+        outputs: paths that must exist for its receipt to count.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    after: Sequence[str]
+    outputs: Sequence[Path]
+    work: Callable[[], Facts]
+
+    def key(self, home: Home) -> str:
+        before = [read_receipt(home, name).run for name in self.after]
+        return digest([self.name, star_features.__version__, dict(self.settings), before])
+
+    def run(self, home: Home, force: bool = False) -> Receipt:
+        """Run the stage, or skip it when its inputs have not changed."""
+        key = self.key(home)
+        last = find_receipt(home, self.name)
+        if last and last.key == key and not force and all(path.exists() for path in self.outputs):
+            return Receipt(**(asdict(last) | {"skipped": True}))
+        started = time.perf_counter()
+        facts = self.work()
+        receipt = Receipt(
+            stage=self.name,
+            key=key,
+            facts=facts,
+            settings=dict(self.settings),
+            seconds=round(time.perf_counter() - started, 2),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_json(_path(home, self.name), asdict(receipt))
+        return receipt
+
+
+def find_receipt(home: Home, stage: str) -> Receipt | None:
+    """The last receipt of a stage, or None."""
+    path = _path(home, stage)
+    return Receipt(**read_json(path)) if path.exists() else None
+
+
+def read_receipt(home: Home, stage: str) -> Receipt:
+    """The last receipt of a stage; raises MissingStage with the command to run."""
+    receipt = find_receipt(home, stage)
+    if receipt is None:
+        raise MissingStage(f"the result of `star {stage}`", f"star {stage}")
+    return receipt
+
+
+def _path(home: Home, stage: str) -> Path:
+    return home.receipts / f"{stage}.json"

@@ -1,0 +1,1 @@
+"""A simulated job market on real texts: `star_features.market.generate`."""

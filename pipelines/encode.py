@@ -22,7 +22,7 @@ from star_features.errors import UsageError
 from star_features.progress import bar
 from star_features.spaces import Space
 from star_features.store.history import History, as_lists, hash_inputs
-from star_features.tables import Tables
+from star_features.tables.canonical import Tables
 
 if TYPE_CHECKING:
     from star_features.text.encoder import TextEncoder
@@ -89,7 +89,7 @@ def encode_entity(
 def _missing(tables: Tables, history: History, entity: str) -> pa.Table:
     """Entities whose text is not the one their newest vector was made from, by time and id."""
     key = f"{entity}_id"
-    rows = tables.entities(entity, [key, "text", "updated_at"])
+    rows = tables.table(f"{entity}s", [key, "text", "updated_at"])
     rows = rows.filter(pc.is_valid(rows["text"]))
     hashes = hash_inputs(rows["text"].to_pylist())
     newest = history.newest_hash()

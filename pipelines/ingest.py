@@ -17,7 +17,8 @@ from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
 from star_features.store.history import History, hash_inputs
-from star_features.tables import Tables, read_dataset
+from star_features.tables.canonical import Tables
+from star_features.tables.read import read_dataset
 
 SEPARATOR = "\x1f"  # between the values that one row of attributes is hashed from
 
@@ -59,17 +60,17 @@ def _work(home: Home, source: Path, config: Path | None) -> Facts:
     receipt = read_dataset(source, home.tables, config)
     tables = Tables(home.tables)
     rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
-    return {"tables": receipt.to_json(), "attributes": rows}
+    return {"tables": receipt.model_dump(mode="json")["tables"], "attributes": rows}
 
 
 def write_attributes(home: Home, tables: Tables, entity: str) -> int:
     """Append the categorical features of entities whose values are new; returns how many."""
     key = f"{entity}_id"
-    columns = tables.categorical(entity)
+    columns = tables.categorical(f"{entity}s")
     if not columns:
         return 0
     history = History.of_attributes(home.history, entity, columns)
-    rows = tables.entities(entity, [key, *columns, "updated_at"])
+    rows = tables.table(f"{entity}s", [key, *columns, "updated_at"])
     values = zip(*(rows[column].to_pylist() for column in columns), strict=True)
     hashes = hash_inputs([SEPARATOR.join(str(v) for v in row) for row in values])
     newest = history.newest_hash()

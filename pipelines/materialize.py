@@ -13,7 +13,7 @@ from star_features.progress import bar
 from star_features.store.feast_store import open_store
 from star_features.store.history import History
 from star_features.store.online import write_latest
-from star_features.tables import Tables
+from star_features.tables.canonical import Tables
 
 
 def stage(home: Home, after: list[str]) -> Stage:
@@ -32,9 +32,9 @@ def histories(home: Home) -> list[History]:
     spaces = [History.of_vectors(home.history, name) for name in home.catalogue().spaces()]
     tables = Tables(home.tables)
     attributes = [
-        History.of_attributes(home.history, entity, tables.categorical(entity))
+        History.of_attributes(home.history, entity, tables.categorical(f"{entity}s"))
         for entity in ENTITIES
-        if tables.categorical(entity)
+        if tables.categorical(f"{entity}s")
     ]
     return spaces + attributes
 

@@ -18,7 +18,8 @@ from pydantic import Field, ValidationError
 from star_features.errors import DataError, UsageError
 from star_features.files import Settings
 
-ENTITIES = ("member", "job")
+Entity = Literal["member", "job"]
+ENTITIES: tuple[Entity, ...] = ("member", "job")
 Kind = Literal["text", "graph"]
 
 

@@ -29,6 +29,11 @@ class Tables:
         self.receipt = InputReceipt.read(folder)
 
     @property
+    def simulated(self) -> bool:
+        """True where the rows are made up, as dataset.toml says."""
+        return self.receipt.simulated
+
+    @property
     def has_times(self) -> bool:
         """False where every interaction has the same time."""
         return self.receipt.has_times

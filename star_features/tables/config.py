@@ -179,6 +179,10 @@ class Node(Settings):
 class DatasetConfig(Settings):
     """The whole of a dataset.toml."""
 
+    name: str = ""
+    """What the data set is called."""
+    simulated: bool = False
+    """True where the rows are made up: every figure of them says so."""
     timezone: str = "UTC"
     """Zone of times that name none."""
     csv: Csv = Csv()

@@ -99,6 +99,8 @@ class _Reading:
         count = 'SELECT count(DISTINCT "at") FROM interactions'
         taken = "SELECT count(*) FROM interactions WHERE label = 0"
         return InputReceipt(
+            name=self.config.name,
+            simulated=self.config.simulated,
             tables=self.tables,
             has_times=self.work.one(count) > 1,
             has_labels=self.work.one(taken) > 0,

@@ -38,6 +38,10 @@ class TableReceipt(Settings):
 class InputReceipt(Settings):
     """The whole input stage."""
 
+    name: str = ""
+    """What the data set is called."""
+    simulated: bool = False
+    """True where the rows are made up."""
     tables: dict[str, TableReceipt]
     """By name: members, jobs, interactions, edges, then node tables and joined files."""
     has_times: bool

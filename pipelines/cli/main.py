@@ -1,0 +1,282 @@
+"""
+The command `star`.
+
+    star demo                    the whole job on a simulated job market
+    star run --data DIR          the whole job on your tables
+    star status                  what this home holds
+
+Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that cannot be used;
+4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.cli import show
+from pipelines.home import Home
+from pipelines.receipts import Receipt, Stage, find_receipt, read_receipt
+from star_features.errors import StarError, UsageError
+
+app = typer.Typer(
+    name="star",
+    help=__doc__,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where everything computed lies [$STAR_HOME or .star]."),
+]
+RepoOption = Annotated[
+    Path | None, typer.Option("--repo", help="The Feast repository folder [feature_repo].")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run even if nothing changed.")]
+VersionOption = Annotated[str, typer.Option("--version", help="A version of spaces.toml.")]
+SOURCE_HELP = "A folder of Parquet or CSV tables, or a DuckDB file."
+
+
+def main() -> None:
+    """Run `star`, turning our errors into one readable message and an exit code that means it."""
+    try:
+        app()
+    except StarError as error:
+        errors.print(f"[bold red]{type(error).__name__}[/]", end=": ")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+def _run(home: Home, stage: Stage, force: bool) -> Receipt:
+    console.print(f"[bold]{stage.name}[/]", end=" … ")
+    receipt = stage.run(home, force)
+    console.print(show.outcome(receipt))
+    return receipt
+
+
+@app.command()
+def demo(
+    members: Annotated[int, typer.Option(help="Simulated members: 1,000 to 1,000,000.")] = 3_000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """The whole main job on a job market that is *simulated* on real texts; ends in tables.
+
+    Interrupted, it goes on where it stopped. Everything it makes lies in the home folder.
+    """
+    from pipelines import market
+
+    place = Home.find(home, repo)
+    receipts = [_run(place, market.stage(place, members, seed), force=False)]
+    receipts += _main_job(place, place.market, None)
+    show.results(console, place, receipts)
+
+
+@app.command()
+def run(
+    data: Annotated[Path, typer.Option("--data", help=SOURCE_HELP)],
+    config: Annotated[
+        Path | None, typer.Option(help="A dataset.toml that does not lie beside the data.")
+    ] = None,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """The whole main job on your tables: ingest, encode, graph, Feast, training set, ranker."""
+    place = Home.find(home, repo)
+    show.results(console, place, _main_job(place, data, config))
+
+
+def _main_job(home: Home, source: Path, config: Path | None) -> list[Receipt]:
+    from pipelines.run import stages
+
+    return [_run(home, build(), force=False) for build in stages(home, source, config)]
+
+
+@app.command()
+def market(
+    members: Annotated[int, typer.Option(help="Simulated members: 1,000 to 1,000,000.")] = 3_000,
+    jobs: Annotated[int | None, typer.Option(help="Jobs [grows with the members].")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Write a *simulated* job market on real texts, as tables that `star run` could read."""
+    from pipelines import market as job
+
+    place = Home.find(home, repo)
+    _run(place, job.stage(place, members, seed, jobs), force)
+    console.print(f"Tables in {place.market}; go on with: star run --data {place.market}")
+
+
+@app.command()
+def ingest(
+    data: Annotated[Path, typer.Option("--data", help=SOURCE_HELP)],
+    config: Annotated[
+        Path | None, typer.Option(help="A dataset.toml that does not lie beside the data.")
+    ] = None,
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Check your tables at the door: good rows in, bad rows to quarantine with their reason."""
+    from pipelines import ingest as job
+
+    place = Home.find(home, repo)
+    receipt = _run(place, job.stage(place, data, config), force)
+    show.ingested(console, receipt)
+
+
+@app.command()
+def encode(
+    version: VersionOption = "v1",
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Text embeddings: a vector for every text that has none yet."""
+    from pipelines import encode as job
+
+    place = Home.find(home, repo)
+    _run(place, job.stage(place, version), force)
+
+
+@app.command()
+def graph(
+    version: VersionOption = "v1",
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Forget this version's model and vectors first.")
+    ] = False,
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Graph embeddings: train the network once a version, then infer vectors as of each week."""
+    from pipelines import graph as job
+
+    place = Home.find(home, repo)
+    if retrain:
+        job.forget(place, version)
+    _run(place, job.stage(place, version), force or retrain)
+
+
+@app.command()
+def apply(force: ForceOption = False, home: HomeOption = None, repo: RepoOption = None) -> None:
+    """Register entities, feature views and services with Feast."""
+    from pipelines import apply as job
+
+    place = Home.find(home, repo)
+    _run(place, job.stage(place), force)
+
+
+@app.command()
+def materialize(
+    force: ForceOption = False, home: HomeOption = None, repo: RepoOption = None
+) -> None:
+    """Write the newest row of every view to the online store."""
+    from pipelines import materialize as job
+    from pipelines.run import towers
+
+    place = Home.find(home, repo)
+    _run(place, job.stage(place, towers(place)), force)
+
+
+@app.command("training-set")
+def training_set(
+    as_served: Annotated[
+        bool,
+        typer.Option("--as-served", help="Only what had been computed when the label happened."),
+    ] = False,
+    max_labels: Annotated[int, typer.Option(help="Labels of each role, at most.")] = 40_000,
+    out: Annotated[Path | None, typer.Option(help="Also copy it to this Parquet file.")] = None,
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Join labels with the features as they stood when each label happened."""
+    import shutil
+
+    from pipelines import training_set as job
+    from pipelines.run import towers
+
+    place = Home.find(home, repo)
+    stage = job.stage(place, towers(place), as_served=as_served, max_labels=max_labels)
+    receipt = _run(place, stage, force)
+    show.training_set(console, receipt)
+    if out:
+        shutil.copyfile(job.path(place), out)
+
+
+@app.command()
+def rank(force: ForceOption = False, home: HomeOption = None, repo: RepoOption = None) -> None:
+    """Train the downstream ranker, take its AUC on later interactions, score jobs online."""
+    from pipelines import rank as job
+
+    place = Home.find(home, repo)
+    receipt = _run(place, job.stage(place), force)
+    show.ranked(console, place, receipt)
+
+
+@app.command()
+def evaluate(
+    protocol: Annotated[
+        str, typer.Option(help="time-split, leave-last-out or leave-one-out.")
+    ] = "time-split",
+    at: Annotated[str, typer.Option(help="Cuts of recall and nDCG.")] = "10,100",
+    version: VersionOption = "v1",
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Retrieval over all jobs: recall, nDCG, MRR and AUC, each signal alone and together."""
+    from pipelines import evaluate as job
+
+    place = Home.find(home, repo)
+    show.retrieval(console, job.run(place, protocol, _cuts(at), version))
+
+
+def _cuts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--at {text!r}; wanted whole numbers, such as --at 10,100") from None
+
+
+@app.command()
+def score(
+    pairs: Annotated[
+        Path, typer.Option("--pairs", help="CSV or Parquet with member_id and job_id.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write CSV here instead of printing.")] = None,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Score anyone's member-job pairs with the trained ranker, reading features online."""
+    from pipelines import score as job
+
+    show.scores(console, job.run(Home.find(home, repo), pairs), out)
+
+
+@app.command()
+def status(home: HomeOption = None, repo: RepoOption = None) -> None:
+    """What this home holds: stages, rows, spaces, and how old they are."""
+    place = Home.find(home, repo)
+    show.status(console, place)
+
+
+@app.command()
+def report(home: HomeOption = None, repo: RepoOption = None) -> None:
+    """Print the tables of the last run again."""
+    from pipelines.run import names
+
+    place = Home.find(home, repo)
+    read_receipt(place, "rank")
+    found = [find_receipt(place, name) for name in names(place)]
+    show.results(console, place, [receipt for receipt in found if receipt])

@@ -1,0 +1,242 @@
+"""
+Graph: train the graph tower once a version, then give everyone a vector as of each week.
+
+    star graph --version v1 [--retrain]
+
+The model trains on the history only. Vectors follow as of its cut-off, as of every seventh day
+after it and as of now; someone who is new between two of these days gets a vector at his own time,
+from his text, his attributes and the earlier day's graph. What is in the history stays as it is.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.home import Home
+from pipelines.receipts import Facts, Stage
+from pipelines.roles import roles
+from star_features.catalogue import ENTITIES, Entity, GraphVersion
+from star_features.errors import EmptyInput, UsageError
+from star_features.evaluation.protocols import Split
+from star_features.spaces import Space, VectorTable, digest
+from star_features.store.history import TIME, History, as_lists
+from star_features.tables.canonical import Tables
+
+EVERY = timedelta(days=7)
+NOW = timedelta(microseconds=1)  # past the last interaction: sees all of them
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A snapshot: the graph as of `at`, for those who are there before `until`."""
+
+    at: datetime
+    until: datetime | None
+    sees: np.datetime64 | None
+
+
+def stage(home: Home, version: str = "v1") -> Stage:
+    """The stage that fills `member_graph_vN` and `job_graph_vN`."""
+    wanted = home.catalogue().graph[version]
+    return Stage(
+        name=f"graph.{version}",
+        settings=wanted.model_dump(),
+        after=["ingest", f"encode.{wanted.text}"],
+        outputs=[home.history / f"{entity}_graph_{version}" for entity in ENTITIES],
+        work=lambda: _work(home, version, wanted),
+    )
+
+
+def forget(home: Home, version: str) -> None:
+    """Remove a version's model and vectors, so that it can be trained anew."""
+    for folder in [home.model(f"graph_{version}"), _checkpoint(home, version)]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for entity in ENTITIES:
+        shutil.rmtree(home.history / f"{entity}_graph_{version}", ignore_errors=True)
+
+
+def _work(home: Home, version: str, wanted: GraphVersion) -> Facts:
+    tables = Tables(home.tables)
+    for entity in ENTITIES:
+        _history(home, entity, version).ensure()
+    try:
+        parts = roles(tables)
+        text = text_vectors(home, wanted.text)
+        graph = graph_of(tables, text, visible(tables, parts))
+        model, trained = _model(home, version, wanted, graph, parts, tables)
+    except EmptyInput as reason:
+        # Without interactions there is nothing to learn from: the text tower serves alone.
+        return {"not_trained": str(reason)}
+    rows = {e: _infer_all(home, e, version, model, graph, tables, parts, trained) for e in ENTITIES}
+    return {**{f"{e}_graph_{version}": facts for e, facts in rows.items()}, "training": trained}
+
+
+def text_vectors(home: Home, version: str) -> dict[str, VectorTable]:
+    """The newest text vector of every member and job."""
+    return {e: History.of_vectors(home.history, f"{e}_text_{version}").latest() for e in ENTITIES}
+
+
+def visible(tables: Tables, parts: Split) -> pa.Table:
+    """Interactions that may become edges: all where times tell them apart, else the history."""
+    return tables.interactions() if tables.has_times else parts.history
+
+
+def graph_of(tables: Tables, text: dict[str, VectorTable], interactions: pa.Table) -> Any:
+    """The graph over all tables, with these interactions as its edges."""
+    from star_features.graph.build import build_graph
+
+    return build_graph(
+        tables.members(),
+        tables.jobs(),
+        text,
+        interactions=interactions,
+        edges=tables.edges(),
+        nodes={kind: tables.nodes(kind) for kind in tables.node_types},
+        categorical={entity: tables.categorical(f"{entity}s") for entity in ENTITIES},
+        lists={entity: tables.lists(f"{entity}s") for entity in ENTITIES},
+    )
+
+
+def settings_of(wanted: GraphVersion, tables: Tables) -> Any:
+    """The network's settings; data without times are read without them."""
+    from star_features.graph.settings import GraphSettings
+
+    time = {} if tables.has_times else {"time": "none"}
+    settings = GraphSettings(**{"output": wanted.width, **time, **wanted.network})
+    if settings.output != wanted.width:
+        raise UsageError(f"width = {wanted.width} but network.output = {settings.output}")
+    return settings
+
+
+def _model(
+    home: Home,
+    version: str,
+    wanted: GraphVersion,
+    graph: Any,
+    parts: Split,
+    tables: Tables,
+) -> tuple[Any, Facts]:
+    """The version's model: loaded where it exists, else trained on the history and saved."""
+    folder = home.model(f"graph_{version}")
+    settings = settings_of(wanted, tables)
+    model, trained = train_once(graph, parts.history, settings, folder, _checkpoint(home, version))
+    if trained["settings"] != settings.model_dump(mode="json"):
+        raise UsageError(
+            f"[graph.{version}] has other settings than the model in {folder} was trained with.\n"
+            "A version that is served does not change: add the next one to spaces.toml, or train "
+            f"this one anew: star graph --version {version} --retrain"
+        )
+    return model, trained
+
+
+def train_once(
+    graph: Any, labels: pa.Table, settings: Any, folder: Path, checkpoint: Path
+) -> tuple[Any, Facts]:
+    """Train and save the model unless its folder is whole; load it, with the facts that name it."""
+    from star_features.graph.artefact import load_model, read_manifest, save_model
+    from star_features.graph.train import train_graph
+
+    if not (folder / "manifest.json").exists():
+        model, report = train_graph(graph, labels, settings, checkpoint)
+        save_model(folder, model, report)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    model, report = load_model(folder)
+    facts = report.to_json() | {"sha256": read_manifest(folder)["files"]["weights.safetensors"]}
+    return model, facts
+
+
+def _checkpoint(home: Home, version: str) -> Path:
+    return home.path / "checkpoints" / f"graph_{version}"
+
+
+def _history(home: Home, entity: Entity, version: str) -> History:
+    return History.of_vectors(home.history, f"{entity}_graph_{version}")
+
+
+def moments(tables: Tables, parts: Split) -> Iterator[Moment]:
+    """The snapshots of a run: one for data without times, else weekly from the cut-off to now."""
+    times = tables.interactions(["at"])["at"]
+    last = pc.max(times).as_py()
+    if not tables.has_times:
+        yield Moment(pc.min(times).as_py(), None, None)
+        return
+    at = parts.cutoffs["ranker"]
+    while at < last:
+        yield Moment(at, min(at + EVERY, last + NOW), np.datetime64(at.replace(tzinfo=None), "us"))
+        at += EVERY
+    now = last + NOW
+    yield Moment(now, None, np.datetime64(now.replace(tzinfo=None), "us"))
+
+
+def _infer_all(
+    home: Home,
+    entity: Entity,
+    version: str,
+    model: Any,
+    graph: Any,
+    tables: Tables,
+    parts: Split,
+    trained: Facts,
+) -> Facts:
+    """Append the vectors of every snapshot to the history of one entity's space."""
+    history = _history(home, entity, version)
+    space = _space(history.view, model, trained, home)
+    history.require_space(space.id)
+    since = tables.table(f"{entity}s", [history.key, "updated_at"])
+    new = 0
+    for moment in moments(tables, parts):
+        rows = _snapshot(model, graph, entity, since, moment)
+        new += history.append(_as_history(rows, history, space, trained))
+    return {"rows": history.count(), "new": new, "width": space.width, "space": space.id}
+
+
+def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: Moment) -> pa.Table:
+    """Vectors as of one moment, of everyone who is there before the next one."""
+    from star_features.graph.infer import infer
+
+    there = since
+    if moment.until is not None:
+        there = since.filter(pc.less(since["updated_at"], pa.scalar(moment.until, TIME)))
+    ids, vectors_ND = infer(model, graph, moment.sees, entity, there[0].to_pylist())
+    at = pa.scalar(moment.at, TIME)
+    # Without times everybody's vector is from that one moment on.
+    event = there["updated_at"] if moment.sees is not None else pa.array([None] * len(ids), TIME)
+    return pa.table(
+        {
+            "id": pa.array(ids.tolist(), pa.string()),
+            "vector": as_lists(vectors_ND),
+            "event_timestamp": pc.max_element_wise(event, at),
+            "as_of": pa.array([moment.at] * len(ids), TIME),
+        }
+    )
+
+
+def _as_history(rows: pa.Table, history: History, space: Space, trained: Facts) -> pa.Table:
+    as_of = pc.strftime(rows["as_of"], "%Y-%m-%dT%H:%M:%S")
+    weights = pa.scalar(trained["sha256"][:16] + " as of ")
+    return pa.table(
+        {
+            history.key: rows["id"],
+            "vector": rows["vector"],
+            "space": pa.array([space.id] * rows.num_rows, pa.string()),
+            "input_hash": pc.binary_join_element_wise(weights, as_of, ""),
+            "event_timestamp": rows["event_timestamp"],
+            "created": pa.array([datetime.now(UTC)] * rows.num_rows, TIME),
+        }
+    )
+
+
+def _space(view: str, model: Any, trained: Facts, home: Home) -> Space:
+    """Members and jobs share one identity, the model's: they are a pair."""
+    return Space(
+        view,
+        model.settings.output,
+        {"weights": trained["sha256"], "settings": digest(trained["settings"])},
+    )

@@ -1,0 +1,148 @@
+"""
+Rank: the downstream ranker, as a team that only knows Feast would build it.
+
+    star rank
+
+It trains on the point-in-time training set, is evaluated on later interactions, and then scores
+one member against a hundred jobs with features read online.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import training_set
+from pipelines.home import Home
+from pipelines.receipts import Facts, Stage
+from pipelines.roles import ids, roles
+from star_features.errors import DataError
+from star_features.evaluation.attainable import align_truth, attainable_auc
+from star_features.evaluation.metrics import auc
+from star_features.evaluation.slices import slice_masks
+from star_features.ranking.ranker import Ranker
+from star_features.store.feast_store import open_store
+from star_features.tables.canonical import Tables
+
+SEED = 0
+JOBS_SCORED = 100
+GROUPS = {
+    "categorical": ("categorical",),
+    "+ text": ("categorical", "text"),
+    "+ graph": ("categorical", "graph"),
+    "+ text + graph": ("categorical", "text", "graph"),
+}
+
+
+def stage(home: Home) -> Stage:
+    """The stage that trains, evaluates and saves the ranker, and scores jobs online."""
+    return Stage(
+        name="rank",
+        settings={"groups": GROUPS, "seed": SEED, "jobs_scored": JOBS_SCORED},
+        after=["training-set", "materialize"],
+        outputs=[home.ranker],
+        work=lambda: _work(home),
+    )
+
+
+def _work(home: Home) -> Facts:
+    frame = pd.read_parquet(training_set.path(home))
+    train, test = (
+        frame[frame["role"] == role].reset_index(drop=True) for role in ("ranker", "test")
+    )
+    tables = Tables(home.tables)
+    masks = _slices(tables, test)
+    rankers, rows = compare(train, test, masks)
+    if truth := _attainable(home, test, masks):
+        rows["attainable"] = truth
+    best = rankers[next(reversed(rankers))]
+    best.save(home.ranker)
+    return {
+        "auc": rows,
+        "slices": {name: int(mask.sum()) for name, mask in masks.items()},
+        "rows": {"train": len(train), "test": len(test)},
+        "importance": best.schema.names,
+        "online": score_online(home, tables, best, test),
+    }
+
+
+def compare(
+    train: pd.DataFrame, test: pd.DataFrame, masks: dict[str, np.ndarray]
+) -> tuple[dict[str, Ranker], dict[str, dict[str, float]]]:
+    """Train one ranker per set of feature groups; AUC on every slice of the test.
+
+    A group without a column (a graph that could not be trained) is left out, and so is every row
+    that would have needed it.
+    """
+    rankers, rows = {}, {}
+    for name, groups in GROUPS.items():
+        try:
+            ranker = Ranker.fit(train, groups, seed=SEED)
+        except DataError:
+            if name == "categorical" or len(train) == 0:
+                continue
+            raise
+        scores = ranker.score(test)
+        labels = test["label"].to_numpy()
+        rankers[name] = ranker
+        rows[name] = {part: auc(labels[mask], scores[mask]) for part, mask in masks.items()}
+    return rankers, rows
+
+
+def _slices(tables: Tables, test: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Cold is who has taken nothing, or been taken by nobody, before the test begins."""
+    parts = roles(tables)
+    before = pa.concat_tables([parts.history, parts.ranker])
+    return slice_masks(before, test["member_id"].tolist(), test["job_id"].tolist())
+
+
+def _attainable(home: Home, test: pd.DataFrame, masks: dict[str, np.ndarray]) -> dict[str, float]:
+    """The AUC of the simulation's own probabilities; nothing for real data."""
+    path = home.truth / "affinity.parquet"
+    if not path.exists():
+        return {}
+    truth = align_truth(pq.read_table(path), test)
+    labels = test["label"].to_numpy()
+    return {part: attainable_auc(truth[mask], labels[mask]).auc for part, mask in masks.items()}
+
+
+def score_online(home: Home, tables: Tables, ranker: Ranker, test: pd.DataFrame) -> Facts:
+    """One member against a hundred jobs, with features from the online store: the top five."""
+    member = _busiest(test)
+    jobs = sorted(ids(tables, "job"))
+    chosen = np.random.default_rng(SEED).permutation(jobs)[:JOBS_SCORED].tolist()
+    store = open_store(home.repo, home.path)
+    member_answer = read_online(store, "ranker_member", "member_id", [member])
+    job_answer = read_online(store, "ranker_job", "job_id", chosen)
+    scores = ranker.score_jobs(member_answer, job_answer)
+    text = dict(zip(*tables.jobs(["job_id", "text"]).to_pydict().values(), strict=True))
+    of_member = dict(zip(*tables.members(["member_id", "text"]).to_pydict().values(), strict=True))
+    top = np.argsort(-scores, kind="stable")[:5]
+    return {
+        "member": member,
+        "member_text": of_member.get(member),
+        "jobs": len(chosen),
+        "missing": ranker.features({**member_answer, **job_answer}).missing,
+        "top": [
+            {"job": chosen[i], "score": round(float(scores[i]), 4), "text": text.get(chosen[i])}
+            for i in top
+        ],
+    }
+
+
+def read_online(store: Any, service: str, key: str, ids: list[str]) -> dict[str, list[Any]]:
+    """Feast's online answer for these ids, as columns; None where there is nothing."""
+    return dict(
+        store.get_online_features(
+            features=store.get_feature_service(service),
+            entity_rows=[{key: value} for value in ids],
+            full_feature_names=True,
+        ).to_dict()
+    )
+
+
+def _busiest(test: pd.DataFrame) -> str:
+    counts = test[test["label"] == 1]["member_id"].value_counts()
+    return str(sorted(counts[counts == counts.max()].index)[0])

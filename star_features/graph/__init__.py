@@ -1,0 +1,24 @@
+"""
+The graph tower: a temporal, heterogeneous attention network over members, jobs and attributes.
+
+    from star_features.graph.build import build_graph
+    from star_features.graph.settings import GraphSettings
+    from star_features.graph.train import train_graph
+
+    graph = build_graph(members, jobs, text, interactions=interactions, lists={"job": ["skills"]})
+    model, report = train_graph(graph, labels, GraphSettings(), checkpoint=None)
+    ids, vectors_ND = infer(model, graph, as_of, "member")  # star_features.graph.infer
+
+| module | what it answers |
+|---|---|
+| `settings` | what can be chosen |
+| `job_graph` `build` | which nodes and edges there are, from canonical tables; no torch |
+| `temporal` | which edges a node may see at a time: the sampler's kernels (numba) |
+| `vocabulary` | which rows of a model's tables a graph's nodes and edges read |
+| `dgl_graph` | the only module that imports dgl: blocks, attention kernels, loader |
+| `network` `losses` | the mathematics, as functions of tensors |
+| `labels` `train` `checkpoint` | link prediction, from a table of labels to a trained model |
+| `infer` `artefact` | exact vectors of the whole graph; a model as a folder |
+
+Importing the package itself costs nothing: neither torch nor dgl is loaded before it is used.
+"""

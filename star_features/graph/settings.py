@@ -1,0 +1,99 @@
+"""What can be chosen about the graph tower: one line and one sentence for each setting."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from star_features.files import Settings
+
+ALL = -1  # a fan-out without limit
+
+
+class GraphSettings(Settings):
+    """Everything that changes what a graph model learns; stored beside its weights."""
+
+    # --- the network
+    hidden: int = Field(128, gt=0)
+    """Width between the layers, over all heads."""
+    heads: int = Field(4, gt=0)
+    """Attention heads; must divide `hidden`."""
+    layers: int = Field(2, gt=0)
+    """How many hops a vector can see."""
+    output: int = Field(200, gt=0)
+    """Width of the vectors that rankers read."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the hidden units that a training step leaves out."""
+    unknown_rate: float = Field(0.1, ge=0, lt=1)
+    """Share of attributes read as unknown in training, so that new ones find a meaning."""
+    use_text: bool = True
+    """Read the nodes' text vectors."""
+    use_categorical: bool = True
+    """Read the categorical columns."""
+    use_attributes: bool = True
+    """Read the attribute edges: companies, list columns, further edges."""
+    use_ids: bool = False
+    """Learn one embedding per member and job; a new one reads the unknown row."""
+    use_age: bool = True
+    """Let attention see how long ago an edge came to be."""
+
+    # --- what a node may see
+    time: Literal["strict", "none"] = "strict"
+    """`strict`: only edges before the label. `none` (data without times): all edges. In both,
+    every edge between the two ends of a label is hidden from it."""
+    fan_outs: tuple[int, ...] = (10, 5)
+    """In-edges read per node and relation, from the label outwards; -1 is all of them."""
+    fan_outs_of: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """The same for single relations, by name: `{"skills>job": (5, 3)}`."""
+    pick: Literal["recent", "uniform"] = "recent"
+    """Which in-edges are read where there are more than the fan-out."""
+
+    # --- training
+    batch_size: int = Field(512, gt=1)
+    """Labels per step."""
+    window: int = Field(4, gt=0)
+    """Batches are drawn from stretches of time this many batches long (see `labels.order`)."""
+    epochs: int = Field(12, gt=0)
+    """Passes over the labels, at most."""
+    labels_per_epoch: int = Field(60_000, gt=0)
+    """Labels that one pass reads, at most; each pass draws its own."""
+    patience: int = Field(2, gt=0)
+    """Stop after this many passes without a better validation."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Step size of Adam, reached after a short warm-up."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Pull of the weights towards zero."""
+    contrastive_weight: float = Field(1.0, ge=0)
+    """Weight of the loss that tells the taken job from the others of the batch."""
+    binary_weight: float = Field(1.0, ge=0)
+    """Weight of the loss on shown-and-not-taken against taken, where such labels exist."""
+    temperature: float = Field(0.1, gt=0)
+    """Divides the cosine in the contrastive loss: lower is sharper."""
+    kind_weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of a label by its kind, times its own; 1 where not named, 0 leaves it out."""
+    validation: float = Field(0.1, gt=0, lt=1)
+    """Share of the labels held out: the last ones by time, drawn by chance without times."""
+    validation_labels: int = Field(6_000, gt=0)
+    """Labels that a validation reads, at most."""
+    minimum_taken: int = Field(20, gt=1)
+    """Fewer taken labels than this cannot train a model."""
+    seed: int = Field(0, ge=0)
+    """Seeds weights, batches, sampling and dropout."""
+    threads: int = Field(2, gt=0)
+    """Torch threads; the same number gives the same bits."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "GraphSettings":
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden={self.hidden} is no multiple of heads={self.heads}")
+        for name, fan_outs in {"fan_outs": self.fan_outs, **self.fan_outs_of}.items():
+            if len(fan_outs) != self.layers:
+                raise ValueError(
+                    f"{name} has {len(fan_outs)} numbers, but there are {self.layers} layers"
+                )
+            if any(k < ALL for k in fan_outs):
+                raise ValueError(f"{name}={fan_outs}: wanted 0 or more, or -1 for all")
+        return self
+
+    def fan_out(self, relation: str, hop: int) -> int:
+        """In-edges read over `relation`, `hop` hops from the label (0 is the label's own end)."""
+        return self.fan_outs_of.get(relation, self.fan_outs)[hop]

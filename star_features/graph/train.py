@@ -1,0 +1,304 @@
+"""
+Link prediction: teach the graph which job a member takes, from labels older than the cut-off.
+
+    model, report = train_graph(graph, labels, GraphSettings(seed=1), checkpoint=folder)
+
+Settings, labels, split, epochs, best epoch: as in a lab protocol. A label sees only edges that
+are earlier than itself and never an edge between its own two ends.
+
+Shapes: S labels of a batch, J candidate jobs, D width.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from star_features.errors import StarError
+from star_features.graph import checkpoint as disk
+from star_features.graph.dgl_graph import as_dgl, batches
+from star_features.graph.job_graph import FOREVER, Ints, JobGraph
+from star_features.graph.labels import Labels, labels_of, order, split
+from star_features.graph.losses import auc, binary, contrastive, reciprocal_rank
+from star_features.graph.network import GraphModel
+from star_features.graph.sampler import Pairs, draw
+from star_features.graph.settings import GraphSettings
+from star_features.graph.temporal import Sample
+from star_features.graph.vocabulary import Reading, read_graph, vocabulary_of
+from star_features.progress import bar
+from star_features.spaces import digest
+
+RESCUES = 2
+"""Times that a diverged run goes back to its best epoch with half the step size."""
+WARM_UP = 20
+"""Steps in which the step size rises to its full value."""
+CLIP = 1.0
+"""Longest gradient that a step follows."""
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How a model came to be. `curve` has `loss`, `value` and `seconds` of each epoch.
+
+    `metric` says what `value` is: `auc` of taken against shown and not taken, or `mrr` of the
+    taken job among the batch's, where nothing is known to have been refused.
+    """
+
+    metric: str
+    curve: tuple[dict[str, float], ...]
+    best_epoch: int
+    best_value: float
+    labels: int
+    taken: int
+    validation: int
+    rescues: int
+    parameters: int
+    seed: int
+    settings: dict[str, Any]
+    graph: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that an epoch needs, made once."""
+
+    settings: GraphSettings
+    reading: Reading
+    pairs: Pairs
+    dgl: Any
+    training: Labels
+    validation: Labels
+
+    def samples(self, labels: Labels, index: Ints, epoch: int) -> Iterator[tuple[Labels, Sample]]:
+        """Batches of these labels with what they see; the same epoch draws the same."""
+        step = iter(range(len(index)))
+
+        def drawn(index_S: Ints) -> tuple[Labels, Sample]:
+            batch, seed = labels.take(index_S), self.settings.seed * 1_000_003 + epoch * 10_007
+            sample = draw(
+                self.reading.view, self.pairs, batch.seeds, self.settings, seed + next(step)
+            )
+            return batch, sample
+
+        return batches(self.dgl, index, self.settings.batch_size, drawn)
+
+
+def train_graph(
+    graph: JobGraph, labels: pa.Table, settings: GraphSettings, checkpoint: Path | None = None
+) -> tuple[GraphModel, TrainReport]:
+    """Train on these labels and return the model of the best epoch, in evaluation mode.
+
+    Args:
+        labels: `member_id`, `job_id`, `at`, and if present `label` (0: shown and not taken),
+            `weight`, `kind`; all older than the cut-off.
+        checkpoint: a folder that is written after every epoch; called again with the same graph,
+            labels and settings, a killed run goes on there and ends the same.
+
+    Raises:
+        EmptyInput: fewer taken labels than `settings.minimum_taken`.
+    """
+    graph.verify()
+    known, at_S = labels_of(graph, labels, settings)
+    training, validation = split(known, at_S, settings)
+    with _torch_settings(settings):
+        torch.manual_seed(settings.seed)
+        model = GraphModel(vocabulary_of(graph, settings), settings)
+        reading = read_graph(graph, model.vocabulary)
+        run = Run(
+            settings, reading, Pairs.of(reading.view), as_dgl(reading.view), training, validation
+        )
+        progress = _fit(model, run, checkpoint, _identity(graph, known, settings))
+    model.load_state_dict(progress.best)
+    return model.eval(), _report(model, graph, run, progress)
+
+
+@contextmanager
+def _torch_settings(settings: GraphSettings) -> Iterator[None]:
+    """Our threads and random numbers inside, the caller's again afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(model: GraphModel, run: Run, folder: Path | None, identity: str) -> disk.Progress:
+    settings = run.settings
+    optimiser = _optimiser(model, settings)
+    progress = disk.Progress(learning_rate=settings.learning_rate)
+    if folder is not None:
+        progress = disk.resume(folder, identity, model, optimiser) or progress
+    while not _finished(progress, settings):
+        begin = perf_counter()
+        loss = _epoch(model, run, optimiser, progress)
+        value = _validate(model, run)[1] if np.isfinite(loss) else float("nan")
+        if not np.isfinite(loss):
+            optimiser = _rescue(model, progress, settings)
+            continue
+        progress.curve.append({"loss": loss, "value": value, "seconds": perf_counter() - begin})
+        if value > progress.best_value or not progress.best:
+            progress.best_epoch, progress.best_value = progress.epoch - 1, value
+            progress.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        if folder is not None:
+            disk.save(folder, identity, progress, model, optimiser)
+    return progress
+
+
+def _optimiser(model: GraphModel, settings: GraphSettings) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+
+
+def _finished(progress: disk.Progress, settings: GraphSettings) -> bool:
+    stalled = progress.epoch - 1 - progress.best_epoch >= settings.patience
+    return progress.epoch >= settings.epochs or (bool(progress.best) and stalled)
+
+
+def _rescue(
+    model: GraphModel, progress: disk.Progress, settings: GraphSettings
+) -> torch.optim.AdamW:
+    """Back to the best weights with half the step size; a few times only."""
+    progress.rescues += 1
+    progress.learning_rate /= 2
+    if progress.rescues > RESCUES:
+        raise StarError(
+            f"graph training diverged {progress.rescues} times, the last time at step size "
+            f"{progress.learning_rate * 2:g}.\nWanted a finite loss: lower learning_rate, or look "
+            "for infinite values in the text vectors."
+        )
+    if progress.best:
+        model.load_state_dict(progress.best)
+    else:
+        torch.manual_seed(settings.seed)
+        model.load_state_dict(GraphModel(model.vocabulary, settings).state_dict())
+    return _optimiser(model, settings)
+
+
+def _epoch(
+    model: GraphModel, run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress
+) -> float:
+    """One pass over the training labels; its mean loss, not finite as soon as a step is not."""
+    settings, epoch = run.settings, progress.epoch
+    torch.manual_seed(settings.seed * 1_000_003 + epoch + 1)
+    index = order(run.training, settings, epoch)
+    steps = -(-len(index) // settings.batch_size)
+    losses: list[float] = []
+    model.train()
+    with bar(f"graph epoch {epoch + 1}", total=steps, unit="batch") as shown:
+        for batch, sample in run.samples(run.training, index, epoch):
+            rate = _rate(settings, epoch * steps + len(losses), steps * settings.epochs)
+            optimiser.param_groups[0]["lr"] = progress.learning_rate * rate
+            loss = _loss(model, run, batch, sample)
+            if loss is None:
+                continue
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            if not torch.isfinite(loss):
+                return float("nan")
+            optimiser.step()
+            losses.append(loss.item())
+            shown.update(1)
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def _rate(settings: GraphSettings, step: int, steps: int) -> float:
+    """Share of the step size: up over the warm-up, then down along a cosine."""
+    return min(1.0, (step + 1) / WARM_UP) * (0.52 + 0.48 * math.cos(math.pi * step / steps))
+
+
+def _loss(model: GraphModel, run: Run, batch: Labels, sample: Sample) -> Tensor | None:
+    settings = run.settings
+    member_SD, job_SD = model(run.reading, sample)
+    taken_S, weight_S = torch.from_numpy(batch.taken_S), torch.from_numpy(batch.weight_S)
+    parts = []
+    if settings.contrastive_weight and batch.taken_S.any():
+        taken_P = np.flatnonzero(batch.taken_S)
+        parts.append(
+            settings.contrastive_weight
+            * contrastive(
+                member_SD[taken_P],
+                job_SD,
+                torch.from_numpy(taken_P),
+                torch.from_numpy(also_taken(run.pairs, batch)[taken_P]),
+                weight_S[taken_P],
+                settings.temperature,
+            )
+        )
+    if settings.binary_weight and 0 < batch.taken_S.sum() < len(batch):
+        logits = binary(member_SD, job_SD, taken_S, weight_S, model.scale, model.offset)
+        parts.append(settings.binary_weight * logits)
+    return torch.stack(parts).sum() if parts else None
+
+
+def also_taken(pairs: Pairs, batch: Labels) -> NDArray[np.bool_]:
+    """S × S: jobs of the batch that are no negatives of a member, having been taken by it too."""
+    member_S1, job_1J = batch.seeds.member_S[:, None], batch.seeds.job_S[None, :]
+    hidden_SJ = pairs.linked(member_S1, job_1J, FOREVER)
+    hidden_SJ |= batch.seeds.job_S[:, None] == job_1J
+    np.fill_diagonal(hidden_SJ, False)
+    return hidden_SJ
+
+
+def _validate(model: GraphModel, run: Run) -> tuple[str, float]:
+    """The name and value of the validation, in the order of time and with the same draw always."""
+    labels = run.validation
+    scores, ranks = [], []
+    model.eval()
+    with torch.no_grad():
+        for batch, sample in run.samples(labels, np.arange(len(labels)), epoch=-1):
+            member_SD, job_SD = model(run.reading, sample)
+            scores.append((member_SD * job_SD).sum(dim=1).numpy())
+            hidden = torch.from_numpy(also_taken(run.pairs, batch))
+            ranks.append(reciprocal_rank(member_SD, job_SD, torch.arange(len(batch)), hidden))
+    if 0 < labels.taken_S.sum() < len(labels):
+        return "auc", auc(np.concatenate(scores), labels.taken_S)
+    return "mrr", float(np.mean(ranks)) if ranks else 0.0
+
+
+def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
+    """What a run depends on: a checkpoint of another one is not resumed."""
+    arrays = [labels.seeds.member_S, labels.seeds.job_S, labels.seeds.at_S, labels.taken_S]
+    arrays += [labels.weight_S, *(r.src_E for r in graph.relations)]
+    arrays += [r.at_E for r in graph.relations]
+    arrays += [nodes.text_ND for nodes in graph.nodes.values()]
+    hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays]
+    return digest({"settings": settings.model_dump(), "ids": graph.checksum, "arrays": hashes})
+
+
+def _report(model: GraphModel, graph: JobGraph, run: Run, progress: disk.Progress) -> TrainReport:
+    negatives = 0 < run.validation.taken_S.sum() < len(run.validation)
+    return TrainReport(
+        metric="auc" if negatives else "mrr",
+        curve=tuple(progress.curve),
+        best_epoch=progress.best_epoch,
+        best_value=progress.best_value,
+        labels=len(run.training),
+        taken=int(run.training.taken_S.sum()),
+        validation=len(run.validation),
+        rescues=progress.rescues,
+        parameters=sum(p.numel() for p in model.parameters()),
+        seed=run.settings.seed,
+        settings=run.settings.model_dump(mode="json"),
+        graph={
+            "checksum": graph.checksum,
+            "nodes": {name: len(nodes) for name, nodes in graph.nodes.items()},
+            "edges": {relation.name: len(relation) for relation in graph.relations},
+        },
+    )

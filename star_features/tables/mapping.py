@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -155,9 +156,15 @@ def _slot_values(slot: Slot, table: pa.Table) -> pa.ChunkedArray:
     if isinstance(slot.source, Constant):
         return pa.chunked_array([pa.repeat(slot.source.value, table.num_rows)])
     columns = [blank_to_null(table.column(column)) for column in slot.reads]
-    if len(columns) == 1:
-        return columns[0]
-    return blank_to_null(pc.binary_join_element_wise(*columns, "\n", null_handling="skip"))
+    return reduce(_joined, columns)
+
+
+def _joined(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Two texts on two lines, or the one there is.
+
+    Not `null_handling="skip"`: in pyarrow 26 that drops rows where both are null.
+    """
+    return pc.coalesce(pc.binary_join_element_wise(left, right, "\n"), left, right)
 
 
 def _list_values(values: pa.ChunkedArray, separator: str | None) -> pa.Array:

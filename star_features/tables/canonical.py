@@ -24,7 +24,7 @@ class Tables:
 
     def __init__(self, folder: Path) -> None:
         if not (folder / SCHEMA).exists():
-            raise MissingStage(folder / SCHEMA, "star run --data DIR")
+            raise MissingStage(folder / SCHEMA, "star ingest --data DIR")
         self.folder = folder
         self.receipt = InputReceipt.read(folder)
 

@@ -1,0 +1,1 @@
+"""Compatibility: maps between embedding spaces, what they keep, and when they need a refit."""

@@ -171,7 +171,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
     coded = pc.dictionary_encode(column.combine_chunks())
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.combine_chunks()
-    rank = np.asarray(pc.rank(coded.dictionary, sort_keys="ascending", tiebreaker="dense"))
+    rank = np.asarray(pc.rank(coded.dictionary, sort_keys="ascending"))
     return rank.astype(np.int64)[np.asarray(coded.indices)] - 1, len(rank)
 
 

@@ -65,7 +65,7 @@ def _draw_curves(axes: Any, curves: Curves) -> None:
     ]
     axes.xaxis.get_major_locator().set_params(integer=True)
     if lines:
-        axes.legend(handles=lines, loc="best", fontsize=8)
+        _legend(axes, lines)
     else:
         axes.text(0.5, 0.5, "no training in this run", ha="center", transform=axes.transAxes)
 
@@ -86,10 +86,16 @@ def _draw_bars(axes: Any, bars: Bars) -> None:
         labels = ["" if np.isnan(height) else f"{height:.3f}" for height in heights]
         axes.bar_label(drawn, labels, rotation=90, padding=3, fontsize=7)
     axes.set_xticks(np.arange(len(slices)), slices)
-    axes.set(title="Ranker AUC on later interactions", ylabel="AUC", ylim=_limits(bars))
+    axes.set(title="Ranker AUC on held-out interactions", ylabel="AUC", ylim=_limits(bars))
     axes.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
     if bars:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, fontsize=8)
+        _legend(axes, axes.get_legend_handles_labels()[0])
+
+
+def _legend(axes: Any, handles: Sequence[Any]) -> None:
+    """Under the axes, where it hides nothing."""
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
+    axes.legend(handles=handles, ncols=3, fontsize=8, **below)
 
 
 def _spread(values: Sequence[float]) -> Interval:

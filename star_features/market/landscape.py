@@ -72,7 +72,7 @@ def survey(esco: Esco, postings: tuple[Posting, ...]) -> Landscape:
 
     found_O, occupation_P = np.unique(nearest_P, return_inverse=True)
     words_W = tfidf.transform([entry.text for entry in skills])
-    latent = TruncatedSVD(WIDTH, random_state=0).fit(words_O)
+    latent = TruncatedSVD(WIDTH, n_iter=3, random_state=0).fit(words_O)
     vectors_OK = unit(latent.transform(words_O[found_O]).astype(np.float32))
     return Landscape(
         occupations=tuple(esco.occupations[row] for row in found_O),

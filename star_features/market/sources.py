@@ -11,6 +11,7 @@ import csv
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -127,7 +128,9 @@ def shared_start(left: list[str], right: list[str]) -> int:
     return size
 
 
+@lru_cache(maxsize=1 << 16)
 def singular(word: str) -> str:
+    """`operators` and `Operator` are `operator`: enough to see that two labels share a word."""
     word = word.lower().rstrip(".,;")
     if word.endswith("ies"):
         return word[:-3] + "y"

@@ -1,11 +1,13 @@
-"""Worlds that several tests look at: generated once, small, and read as pandas tables."""
+"""Worlds that several tests look at: generated once and small, and read as pandas tables."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from star_features.market import generate as generate_module
 from star_features.market.generate import generate
 from star_features.market.settings import MarketReceipt, MarketSettings
 
@@ -18,6 +20,14 @@ class World:
 
     def table(self, name: str) -> pd.DataFrame:
         return pd.read_parquet(self.folder / f"{name}.parquet")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def texts_are_read_once():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("read_esco", "read_postings"):
+            patch.setattr(generate_module, name, cache(getattr(generate_module, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

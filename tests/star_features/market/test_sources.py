@@ -40,8 +40,14 @@ def test_an_occupation_is_cut_at_its_definition():
 @pytest.mark.parametrize(
     ("text", "label"),
     [
-        ("manage clinical risk manage clinical risks administer Improve it.", "manage clinical risk"),
-        ("execute working instructions perform working instructions", "execute working instructions"),
+        (
+            "manage clinical risk manage clinical risks administer Improve it.",
+            "manage clinical risk",
+        ),
+        (
+            "execute working instructions perform working instructions",
+            "execute working instructions",
+        ),
         ("Hadoop The open-source data storing framework.", "Hadoop"),
         ("audio editing software audio edit software The various", "audio editing software"),
     ],

@@ -179,5 +179,5 @@ class GraphModel(nn.Module):
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
     embedding = nn.Embedding(rows, width)
-    nn.init.normal_(embedding.weight, std=SMALL)
+    nn.init.normal_(embedding.weight, std=0.5)
     return embedding

@@ -146,7 +146,7 @@ def _fit(model: GraphModel, run: Run, folder: Path | None, identity: str) -> dis
     while not _finished(progress, settings):
         begin = perf_counter()
         loss = _epoch(model, run, optimiser, progress)
-        value = _validate(model, run)[1] if np.isfinite(loss) else float("nan")
+        value = _validate(model, run) if np.isfinite(loss) else float("nan")
         if not np.isfinite(loss):
             optimiser = _rescue(model, progress, settings)
             continue
@@ -256,8 +256,12 @@ def also_taken(pairs: Pairs, batch: Labels) -> NDArray[np.bool_]:
     return hidden_SJ
 
 
-def _validate(model: GraphModel, run: Run) -> tuple[str, float]:
-    """The name and value of the validation, in the order of time and with the same draw always."""
+def _metric(labels: Labels) -> str:
+    return "auc" if 0 < labels.taken_S.sum() < len(labels) else "mrr"
+
+
+def _validate(model: GraphModel, run: Run) -> float:
+    """The validation's `_metric`, in the order of time and with the same draw always."""
     labels = run.validation
     scores, ranks = [], []
     model.eval()
@@ -267,9 +271,9 @@ def _validate(model: GraphModel, run: Run) -> tuple[str, float]:
             scores.append((member_SD * job_SD).sum(dim=1).numpy())
             hidden = torch.from_numpy(also_taken(run.pairs, batch))
             ranks.append(reciprocal_rank(member_SD, job_SD, torch.arange(len(batch)), hidden))
-    if 0 < labels.taken_S.sum() < len(labels):
-        return "auc", auc(np.concatenate(scores), labels.taken_S)
-    return "mrr", float(np.mean(ranks)) if ranks else 0.0
+    if _metric(labels) == "auc":
+        return auc(np.concatenate(scores), labels.taken_S)
+    return float(np.mean(ranks)) if ranks else 0.0
 
 
 def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
@@ -283,9 +287,8 @@ def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
 
 
 def _report(model: GraphModel, graph: JobGraph, run: Run, progress: disk.Progress) -> TrainReport:
-    negatives = 0 < run.validation.taken_S.sum() < len(run.validation)
     return TrainReport(
-        metric="auc" if negatives else "mrr",
+        metric=_metric(run.validation),
         curve=tuple(progress.curve),
         best_epoch=progress.best_epoch,
         best_value=progress.best_value,

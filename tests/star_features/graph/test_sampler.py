@@ -1,0 +1,159 @@
+"""The temporal sampler's laws, against brute force over all edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from star_features.errors import UsageError
+from star_features.graph.job_graph import FOREVER
+from star_features.graph.labels import labels_of
+from star_features.graph.sampler import Pairs, contexts, draw
+from star_features.graph.settings import GraphSettings
+from star_features.graph.temporal import NOBODY, Seeds, in_edges
+from star_features.graph.vocabulary import read_graph, vocabulary_of
+
+
+def view_of(graph, chosen):
+    return read_graph(graph, vocabulary_of(graph, chosen)).view
+
+
+def all_edges(view):
+    """Every edge as (source, destination, type, time): the plain form of a view."""
+    found = []
+    for relation, type_of in zip(view.relations, view.type_of, strict=True):
+        low, _ = view.span(relation.dst_type)
+        for row in range(len(relation.indptr_N1) - 1):
+            for e in range(relation.indptr_N1[row], relation.indptr_N1[row + 1]):
+                edge_type = int(type_of[relation.kind_E[e]])
+                found.append((int(relation.src_E[e]), low + row, edge_type, int(relation.at_E[e])))
+    return found
+
+
+def seeds_of(graph, table, chosen, rng, size):
+    labels, _ = labels_of(graph, table, chosen)
+    return labels.take(rng.permutation(len(labels))[:size]).seeds
+
+
+@pytest.mark.parametrize("pick", ["recent", "uniform"])
+def test_no_sampled_edge_is_new_or_false_or_the_pairs_own(world, pick):
+    one = world(rows=400)
+    graph = one.graph()
+    chosen = GraphSettings(pick=pick, fan_outs=(3, 2), hidden=8, heads=2)
+    view = view_of(graph, chosen)
+    pairs, edges, rng = Pairs.of(view), set(all_edges(view)), np.random.default_rng(0)
+    met = 0
+    for batch in range(6):
+        seeds = seeds_of(graph, one.interactions, chosen, rng, 1)
+        for s in range(len(seeds)):  # one seed at a time: then every row has the seed's time
+            member, job, at = (int(a[s]) for a in (seeds.member_S, seeds.job_S, seeds.at_S))
+            sample = draw(view, pairs, seeds.take(np.array([s])), chosen, batch)
+            sources = [sample.node_U, *(hop.node_R for hop in sample.hops[:-1])]
+            for hop, source_U in zip(sample.hops, sources, strict=True):
+                for src, row, kind in zip(hop.src_E, hop.row_E, hop.type_E, strict=True):
+                    u, v = int(source_U[src]), int(hop.node_R[row])
+                    times = [t for a, b, k, t in edges if (a, b, k) == (u, v, kind)]
+                    assert times, "a sampled edge is no true edge"
+                    assert min(times) < at
+                    assert {u, v} != {member, job}
+                    met += 1
+    assert met > 50
+
+
+@pytest.mark.parametrize("pick", ["recent", "uniform"])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_in_edges_are_what_brute_force_finds(world, pick, data):
+    graph = world(seed=data.draw(st.integers(0, 5)), rows=200).graph()
+    view = view_of(graph, GraphSettings())
+    plain = all_edges(view)
+    size = data.draw(st.integers(1, 8))
+    node = np.array(data.draw(st.lists(st.integers(0, 20), min_size=size, max_size=size)))
+    stamps = [*sorted({t for *_, t in plain}), FOREVER]
+    time = np.array(data.draw(st.lists(st.sampled_from(stamps), min_size=size, max_size=size)))
+    hidden = np.array(data.draw(st.lists(st.integers(-1, 20), min_size=size, max_size=size)))
+    limit = data.draw(st.sampled_from([-1, 0, 1, 3, 1000]))
+    found = in_edges(view, node, time, hidden, lambda _: limit, recent=pick == "recent", seed=1)
+    got = list(zip(found.row_E, found.src_E, found.type_E, found.at_E, strict=True))
+    for row in range(size):
+        mine = sorted((s, k, t) for r, s, k, t in got if r == row)
+        for relation, type_of in zip(view.relations, view.type_of, strict=True):
+            kinds = set(type_of.tolist())
+            seen = [
+                (s, k, t)
+                for s, d, k, t in plain
+                if d == node[row] and t < time[row] and s != hidden[row] and k in kinds
+            ]
+            sampled = [e for e in mine if e[1] in kinds]
+            wanted = len(seen) if limit < 0 else min(limit, len(seen))
+            assert len(sampled) == wanted, relation.name
+            assert all(sampled.count(e) <= seen.count(e) for e in sampled)
+            if pick == "recent" and 0 < wanted < len(seen):
+                latest = sorted((t for *_, t in seen), reverse=True)[:wanted]
+                assert sorted((t for *_, t in sampled), reverse=True) == latest
+
+
+def test_uniform_draws_every_neighbour_about_equally_often(world):
+    graph = world(rows=400).graph()
+    view = view_of(graph, GraphSettings())
+    node, count = np.zeros(2_000, np.int64), {}
+    job_to_member = [e for e in all_edges(view) if e[1] == 0 and e[0] < 21]
+    full = np.full(len(node), FOREVER)
+    found = in_edges(
+        view, node, full, np.full(len(node), NOBODY),
+        lambda name: 2 if name == "job>member" else 0, recent=False, seed=3,
+    )  # fmt: skip
+    for edge in zip(found.src_E, found.at_E, found.type_E, strict=True):
+        count[edge] = count.get(edge, 0) + 1
+    expected = 2 * len(node) / len(job_to_member)
+    distinct = {e: sum((s, t, k) == e for s, _, k, t in job_to_member) for e in count}
+    assert len(distinct) == len({(s, t, k) for s, _, k, t in job_to_member})
+    assert all(abs(n / distinct[e] - expected) < 0.2 * expected for e, n in count.items())
+
+
+def test_the_same_seed_draws_the_same_edges_and_another_one_others(world):
+    one = world(rows=400)
+    chosen = GraphSettings(pick="uniform", fan_outs=(2, 2), hidden=8, heads=2)
+    graph = one.graph()
+    view = view_of(graph, chosen)
+    seeds = seeds_of(graph, one.interactions, chosen, np.random.default_rng(0), 40)
+    first, again, other = (draw(view, Pairs.of(view), seeds, chosen, s) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.hops[0].src_E, again.hops[0].src_E)
+    same = len(first.hops[0].src_E) == len(other.hops[0].src_E)
+    assert not (same and np.array_equal(first.hops[0].src_E, other.hops[0].src_E))
+
+
+def test_only_a_pair_with_an_earlier_edge_of_its_own_needs_its_own_context(world):
+    graph = world().graph()
+    view = view_of(graph, GraphSettings())
+    source, row, _, at = min(
+        (e for e in all_edges(view) if e[0] < 12 and 12 <= e[1] < 21), key=lambda e: e[3]
+    )
+    ends = np.array([source, source]), np.array([row, row])
+    seen, context_S = contexts(Seeds(*ends, np.array([at, at + 1])), Pairs.of(view))
+    assert seen.hidden(np.array([source, source]), context_S).tolist() == [NOBODY, row]
+    assert seen.hidden(np.array([row, row]), context_S).tolist() == [NOBODY, source]
+    assert seen.hidden(np.array([5]), context_S[1:]).tolist() == [NOBODY]
+
+
+def test_without_times_a_label_sees_everything_but_its_own_pair(world):
+    one = world()
+    graph, chosen = one.graph(), GraphSettings(time="none", fan_outs=(-1, -1))
+    view = view_of(graph, chosen)
+    taken = next(row for row in one.interactions.to_pylist() if row["label"] == 1)
+    member = graph.rows("member", [taken["member_id"]])
+    job = graph.rows("job", [taken["job_id"]])
+    sample = draw(view, Pairs.of(view), Seeds(member, job, np.array([FOREVER])), chosen, 0)
+    outer, inner = sample.hops[1], sample.hops[0]
+    mine = outer.row_E == sample.member_S[0]
+    read = sorted(inner.node_R[outer.src_E[mine]].tolist())
+    wanted = sorted(s for s, d, *_ in all_edges(view) if d == member[0] and s != job[0])
+    assert read == wanted
+
+
+def test_a_batch_with_a_seed_twice_is_refused(world):
+    graph = world().graph()
+    view = view_of(graph, GraphSettings())
+    twice = Seeds(np.array([0, 0]), np.array([12, 12]), np.array([5, 5]))
+    with pytest.raises(UsageError, match="twice"):
+        draw(view, Pairs.of(view), twice, GraphSettings(), 0)

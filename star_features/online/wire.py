@@ -1,0 +1,187 @@
+"""
+Feast's stored bytes, made and read for whole columns at a time.
+
+A stored value is a serialised `feast.types.Value`; a vector is its packed float32 behind a header
+that depends on the width only, so N vectors are one matrix with N equal headers. A stored key is
+Feast's entity key, version 3. `tests/star_features/online/test_wire.py` holds every function
+against Feast's own.
+
+Shapes: N rows, D width of a vector, H bytes of its header.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from star_features.errors import DataError, StoreError
+
+NULL = b""
+"""A stored value that says null; `None` stands for no stored value at all."""
+
+_STRING_TYPE = 2  # feast.types.ValueType.STRING
+STRING_TAG = b"\x12"  # field 2, length-delimited: Value.string_val
+FLOATS_TAG = b"\x82\x01"  # field 16, length-delimited: Value.float_list_val
+_PACKED_TAG = b"\x0a"  # field 1, length-delimited: FloatList.val, packed
+_CREATED_TAG = 0x79  # field 15, fixed64: not Feast's, and skipped by every reader of a Timestamp
+
+_LENGTHS = [struct.pack("<I", n) for n in range(256)]
+
+
+def key_prefix(join_key: str) -> bytes:
+    """What stands before the id in the entity key of one string join key."""
+    name = join_key.encode()
+    head = struct.pack("<III", 1, _STRING_TYPE, len(name))
+    return head + name + struct.pack("<I", _STRING_TYPE)
+
+
+def entity_keys(join_key: str, ids: Iterable[str]) -> list[bytes]:
+    """Feast's entity key of every id."""
+    prefix = key_prefix(join_key)
+    encoded = [key.encode() for key in ids]
+    return [prefix + _length(len(key)) + key for key in encoded]
+
+
+def string_values(texts: Iterable[str | None]) -> list[bytes]:
+    """The stored value of every text; null where it is None."""
+    return [NULL if text is None else _string_value(text.encode()) for text in texts]
+
+
+def string_of(value: bytes) -> str | None:
+    """The text of a stored string, None of a stored null."""
+    if not value:
+        return None
+    if value[:1] != STRING_TAG:
+        raise StoreError(f"stored bytes {value[:12]!r}… are no string: was this feature a string?")
+    length, start = _varint(value, 1)
+    return value[start : start + length].decode()
+
+
+def vector_header(width: int) -> bytes:
+    """What stands before the packed numbers of a vector of this width."""
+    packed = _PACKED_TAG + _as_varint(4 * width)
+    return FLOATS_TAG + _as_varint(len(packed) + 4 * width) + packed
+
+
+def vector_values(vectors_ND: NDArray[np.float32]) -> list[bytes]:
+    """The stored value of every row."""
+    header = vector_header(vectors_ND.shape[1])
+    rows, row = len(vectors_ND), 4 * vectors_ND.shape[1]
+    numbers = np.ascontiguousarray(vectors_ND, dtype="<f4").data.cast("B")
+    return [header + numbers[at : at + row] for at in range(0, rows * row, row)]
+
+
+def width_of(value: bytes) -> int:
+    """How many numbers a stored vector has."""
+    return _packed_numbers(value)[1] // 4
+
+
+def decode_vectors(values: Sequence[bytes | None], out_ND: NDArray[np.float32]) -> None:
+    """Copy stored vectors into the rows of a C-contiguous matrix; a missing one leaves zeros.
+
+    Raises:
+        StoreError: a stored vector has another width than the matrix.
+    """
+    row = 4 * out_ND.shape[1]
+    if not row or not len(out_ND):
+        return
+    header = vector_header(out_ND.shape[1])
+    skip, whole = len(header), len(header) + row
+    target = out_ND.data.cast("B")
+    for at, value in zip(range(0, len(values) * row, row), values, strict=True):
+        if value is not None and len(value) == whole and value.startswith(header):
+            target[at : at + row] = memoryview(value)[skip:]
+        elif value:
+            target[at : at + row] = _numbers_of_width(value, row)
+        else:
+            target[at : at + row] = bytes(row)
+
+
+def timestamp(event_us: int, created_us: int) -> bytes:
+    """A `google.protobuf.Timestamp` of the event time that carries the created time unseen.
+
+    Redis has no column for `created`. A field that Timestamp does not have is skipped by every
+    reader, and whoever writes the row replaces it together with the time it belongs to.
+    """
+    seconds, micros = divmod(event_us, 1_000_000)
+    out = b"\x08" + _as_varint(seconds & (2**64 - 1)) if seconds else b""
+    out += b"\x10" + _as_varint(micros * 1000) if micros else b""
+    return out + struct.pack("<Bq", _CREATED_TAG, created_us)
+
+
+def event_us_of(stamp: bytes) -> int:
+    """The event time, in microseconds, of a stored Timestamp."""
+    seconds = nanos = at = 0
+    while at < len(stamp) and stamp[at] in (0x08, 0x10):
+        number, end = _varint(stamp, at + 1)
+        seconds, nanos = (number, nanos) if stamp[at] == 0x08 else (seconds, number)
+        at = end
+    if seconds >= 2**63:  # before 1970
+        seconds -= 2**64
+    return seconds * 1_000_000 + nanos // 1000
+
+
+def require_finite(vectors_ND: NDArray[np.float32], where: str) -> None:
+    """Refuse NaN and infinity: Feast stores them silently, and they poison every score.
+
+    Raises:
+        DataError: at least one number is not finite.
+    """
+    if not np.isfinite(vectors_ND).all():
+        rows = np.flatnonzero(~np.isfinite(vectors_ND).all(axis=1))
+        raise DataError(
+            where,
+            f"{len(rows)} vectors hold NaN or infinity, the first in row {rows[0]}",
+            "Wanted finite numbers: quarantine such rows before they are written.",
+        )
+
+
+def _string_value(text: bytes) -> bytes:
+    return STRING_TAG + _as_varint(len(text)) + text
+
+
+def _numbers_of_width(value: bytes, row: int) -> memoryview:
+    start, length = _packed_numbers(value)
+    if length != row:
+        raise StoreError(
+            f"a stored vector has {length // 4} numbers where the view promises {row // 4}.\n"
+            "Write this view again: star materialize --force"
+        )
+    return memoryview(value)[start : start + length]
+
+
+def _packed_numbers(value: bytes) -> tuple[int, int]:
+    """Where the packed floats of a stored vector start, and how many bytes they are."""
+    if not value.startswith(FLOATS_TAG):
+        raise StoreError(f"stored bytes {value[:12]!r}… are no list of floats")
+    length, at = _varint(value, len(FLOATS_TAG))
+    if length == 0:
+        return at, 0
+    length, start = _varint(value, at + 1)
+    return start, length
+
+
+def _length(n: int) -> bytes:
+    return _LENGTHS[n] if n < len(_LENGTHS) else struct.pack("<I", n)
+
+
+def _as_varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _varint(buffer: bytes, at: int) -> tuple[int, int]:
+    """A number, and where the next field starts."""
+    number = shift = 0
+    while True:
+        byte = buffer[at]
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return number, at
+        shift += 7

@@ -73,6 +73,11 @@ class Limits(Settings):
     chunk_rows: int = Field(default=20_000, ge=1)
     """Rows held in memory at once; the result does not depend on it."""
 
+    @property
+    def cut(self) -> int:
+        """Characters of a value that are read: enough to see that it is too long."""
+        return max(self.max_text, self.max_id, 1_000) + 1
+
 
 class Join(Settings):
     """A further file with one row per member or job, whose columns are added."""

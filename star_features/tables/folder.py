@@ -105,10 +105,9 @@ class Folder:
             raise DataError(name, "the file is empty", "Wanted a table with rows.")
         if name.lower().endswith(".parquet"):
             return parquet_source(self.con, path, name)
-        tabs = name.lower().endswith(".tsv")
-        return CsvSource(
-            path, self.csv.model_copy(update={"delimiter": "\t"}) if tabs else self.csv
-        )
+        if name.lower().endswith(".tsv"):
+            return CsvSource(path, self.csv.model_copy(update={"delimiter": "\t"}), name)
+        return CsvSource(path, self.csv, name)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class RowCheck:
         if role == "time":
             return self.times.parse(values)
         if role == "weight":
-            return pa.array(to_weight(values.to_pandas()), TYPES[role], from_pandas=True)
+            return pa.array(to_weight(values.to_pandas()), from_pandas=True).cast(TYPES[role])
         if role == "label":
             return pa.array(to_label(values.to_pandas()), TYPES[role], from_pandas=True)
         return values
@@ -150,7 +150,7 @@ def _chunks(
     limits = config.limits
     keys = [join.key for join in joined]
     own = [name for name in dict.fromkeys([*mapping.reads, *keys]) if name in source.shapes]
-    for chunk in source.chunks(own, limits.chunk_rows, max(limits.max_text, limits.max_id) + 1):
+    for chunk in source.chunks(own, limits.chunk_rows, limits.cut):
         table = chunk.table
         for join in joined:
             table = join.add_to(table)

@@ -98,7 +98,7 @@ def canonical_name(column: str) -> str:
 def _present(slot: Slot, spec: TableSpec, file: str, shapes: dict[str, Shape]) -> bool:
     absent = [column for column in slot.reads if shapes.get(column) != "text"]
     if absent and not slot.optional:
-        raise _missing(spec, file, shapes, absent[0], slot.name)
+        raise _missing(spec, file, shapes, absent[0], slot.key or slot.name)
     return not absent
 
 

@@ -53,9 +53,9 @@ def read_dataset(source: Path, out: Path, config: Path | None = None) -> InputRe
     """
     settings = load_config(config or config_beside(source))
     with replacing(out) as aside, open_folder(source, settings.csv) as folder:
-        with Work(aside / "work") as work:
+        with Work(spill=aside / "spill") as work:
             receipt = _Reading(folder, work, settings).run(aside)
-        shutil.rmtree(aside / "work")
+        shutil.rmtree(aside / "spill", ignore_errors=True)
         receipt.write(aside)
     return receipt
 
@@ -161,10 +161,14 @@ class _Reading:
 
     def _node(self, kind: str, out: Path) -> bool:
         """Read the table of a node type; False where it has none."""
-        spec = node_spec(kind, self.config.nodes.get(kind, Node()))
-        intake = self._take_in(spec, required=kind in self.config.nodes)
-        if not intake.files:
-            return False
+        spec, named = (
+            node_spec(kind, self.config.nodes.get(kind, Node())),
+            kind in self.config.nodes,
+        )
+        found = self.folder.require(spec) if named else self.folder.find(spec)
+        if not found or (not named and found[0].name in self.used):
+            return False  # a file that is read as something else is no table of nodes
+        intake = self._take_in(spec)
         unique(self.work, spec)
         self._write(spec.name, [f"{kind}_id", "text"], out / "nodes", [f"{kind}_id"])
         self._note(spec.name, [intake], self.work.count(spec.name))

@@ -12,6 +12,7 @@ from pydantic import Field
 from star_features.files import Settings, read_json, write_json
 
 SCHEMA = "schema.json"
+FIRST = ("members", "jobs", "interactions", "edges")
 
 
 class TableReceipt(Settings):
@@ -43,7 +44,7 @@ class InputReceipt(Settings):
     simulated: bool = False
     """True where the rows are made up."""
     tables: dict[str, TableReceipt]
-    """By name: members, jobs, interactions, edges, then node tables and joined files."""
+    """By name: members, jobs, interactions, edges, node tables and joined files."""
     has_times: bool
     """False where every interaction has the same time."""
     has_labels: bool
@@ -74,8 +75,14 @@ class Line(NamedTuple):
 def explain(receipt: InputReceipt, reasons: int = 3) -> list[Line]:
     """The receipt as rows, each with its most frequent `reasons`."""
     lines = []
-    for name, table in receipt.tables.items():
+    for name, table in sorted(receipt.tables.items(), key=_rank):
         by_count = sorted(table.reasons.items(), key=lambda item: (-item[1], item[0]))
         top = ", ".join(f"{reason} {count:,}" for reason, count in by_count[:reasons])
         lines.append(Line(name, table.rows_in, table.kept, table.quarantined, top))
     return lines
+
+
+def _rank(item: tuple[str, TableReceipt]) -> tuple[int, str]:
+    """The four canonical tables first, then the others by name."""
+    name, _ = item
+    return (FIRST.index(name) if name in FIRST else len(FIRST), name)

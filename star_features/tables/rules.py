@@ -9,6 +9,7 @@ Rules across rows (a repeated id, an unknown member) stand in `across.py`.
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -18,13 +19,14 @@ from star_features.tables.config import Limits
 from star_features.tables.mapping import CONTROL
 from star_features.tables.spec import Slot
 from star_features.tables.times import Times
+from star_features.tables.work import SHOWN
 
 Holds = Callable[[pd.Series], pd.Series]
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-MISSING = {"id": "null_id", "text": "empty_text", "time": "null_time"}
+MISSING = {"id": "null_id", "text": "empty_text", "time": "null_time", "label": "bad_label"}
 LONG = {"id": "id_too_long", "text": "text_too_long"}
+HEAVIEST = float(np.finfo(np.float32).max)
 SEPARATOR = "; "  # between the reasons of one row
-SHOWN = 120  # characters of a bad value that the quarantine keeps
 
 
 def row_schema(slots: tuple[Slot, ...], limits: Limits, times: Times) -> pandera.DataFrameSchema:
@@ -49,8 +51,8 @@ def find_faults(
 
 
 def to_weight(values: pd.Series) -> pd.Series:
-    """float32; null where it is no number."""
-    return pd.to_numeric(values.astype(object), errors="coerce").astype("float32")
+    """Numbers; null where it is none."""
+    return pd.to_numeric(values.astype(object), errors="coerce")
 
 
 def to_label(values: pd.Series) -> pd.Series:
@@ -100,7 +102,7 @@ def _within(limits: Limits, times: Times) -> Holds:
 
 def _is_weight(values: pd.Series) -> pd.Series:
     weights = to_weight(values)
-    return (weights >= 0) & (weights < float("inf"))
+    return (weights >= 0) & (weights <= HEAVIEST)
 
 
 def _by_row(

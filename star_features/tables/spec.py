@@ -29,6 +29,7 @@ class Slot:
     Attributes:
         nullable: a row may have no value here.
         optional: the source may have no such column.
+        key: how dataset.toml calls it, where not by its name.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Slot:
     source: TextColumn
     nullable: bool = False
     optional: bool = False
+    key: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -164,7 +166,7 @@ def node_spec(kind: str, given: Node) -> TableSpec:
         section=f"[nodes.{kind}]",
         file=given.file,
         slots=(
-            Slot(f"{kind}_id", "id", f"{kind}_id" if given.id is None else given.id),
+            Slot(f"{kind}_id", "id", given.id or f"{kind}_id", key="id"),
             _slot("text", "text", given.text, nullable=True, optional=True),
         ),
     )

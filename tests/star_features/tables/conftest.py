@@ -17,7 +17,7 @@ INTERACTIONS = (
 Dataset = Callable[..., Path]
 
 
-@pytest.fixture()
+@pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     """Write a data set: canonical CSV tables, with the given files on top (None: no such file)."""
 

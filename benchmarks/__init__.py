@@ -1,0 +1,1 @@
+"""How fast, against whom: one script per claim, `python -m benchmarks.NAME [--quick]`."""

@@ -85,10 +85,12 @@ def drift_shape(
     Args:
         pairs: a sample; a few thousand pairs and several times the source's width are enough.
         settings: of the linear fit; the random layer is drawn by its seed.
-        width: units of the random layer; 2 × D up to 1024 unless given.
+        width: units of the random layer; 2 × D, but 256 to 2,048, unless given.
     """
     source_ND, target_NE, held = _split(pairs, settings)
-    layer_DF = _layer(source_ND, width or min(2 * source_ND.shape[1], 1024), settings.seed)
+    layer_DF = _layer(
+        source_ND, width or max(256, min(2 * source_ND.shape[1], 2048)), settings.seed
+    )
     wide = replace(
         held,
         choice_HD=_with_units(held.choice_HD, layer_DF),

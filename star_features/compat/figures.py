@@ -79,12 +79,12 @@ def cosines(one_NE: Vectors, other_NE: Vectors) -> NDArray[np.float64]:
 
 
 def r2(mapped_NE: Vectors, native_NE: Vectors) -> float:
-    """Share of the native vectors' variance about their mean that the mapped ones explain."""
+    """Share of the native vectors' variance that the mapped ones explain; 0 where there is none."""
     _same_shape(mapped_NE, native_NE)
     native = np.asarray(native_NE, dtype=np.float64)
     total = float(np.square(native - native.mean(axis=0)).sum())
     lost = float(np.square(native - mapped_NE).sum())
-    return 1 - lost / total if total > 0 else float("nan")
+    return 1 - lost / total if total > 0 else 0.0
 
 
 def neighbours_kept(mapped_NE: Vectors, native_NE: Vectors, at: int = 10) -> float:

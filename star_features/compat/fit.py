@@ -49,7 +49,7 @@ class FitSettings(Settings):
     variance; what brings them nearest to the native ones."""
     held_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the pairs kept back."""
-    held_most: int = Field(default=4000, ge=2)
+    held_most: int = Field(default=4000, ge=4)
     """Most pairs kept back, which bounds the memory."""
     seed: int = Field(default=0, ge=0)
     """Seed of the draw of the pairs kept back."""

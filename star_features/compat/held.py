@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from star_features.compat.moments import Vectors
 
+LEAST_HELD = 4  # two to choose by, two to report on
+
 
 @dataclass(frozen=True)
 class Held:
@@ -43,7 +45,7 @@ class HoldBack:
         tickets_B = self._rng.random(rows)
         wanted = round(rows * self._share)
         if self._kept is None:
-            wanted = min(max(wanted, 2), rows)
+            wanted = min(max(wanted, LEAST_HELD), rows)
         out_B = np.zeros(rows, dtype=bool)
         out_B[np.argsort(tickets_B, kind="stable")[:wanted]] = True
         # Tickets are drawn anew: those that chose the rows of this block are all small.

@@ -84,9 +84,10 @@ class Map:
         source = np.asarray(vectors_ND, dtype=np.float32)
         if source.ndim != 2 or source.shape[1] != len(self.weight_DE):
             self._refuse(f"vectors of shape {source.shape}", f"rows of {len(self.weight_DE)}")
-        mapped_NE = source @ self.weight_DE
-        mapped_NE += self.bias_E
-        norms = np.sqrt(square_norms(mapped_NE))
+        with np.errstate(invalid="ignore", over="ignore"):  # refused below, with a count
+            mapped_NE = source @ self.weight_DE
+            mapped_NE += self.bias_E
+            norms = np.sqrt(square_norms(mapped_NE))
         if not np.isfinite(norms).all():
             broken = int((~np.isfinite(norms)).sum())
             self._refuse(f"{broken} of {len(source)} vectors are not finite", "finite vectors")

@@ -87,7 +87,9 @@ class Work:
         path.parent.mkdir(parents=True, exist_ok=True)
         chosen, keys = ", ".join(map(quoted, columns)), ", ".join(map(quoted, order))
         rows = f"SELECT {chosen} FROM {quoted(table)} ORDER BY {keys}"
-        self.con.execute(f"COPY ({rows}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)")
+        self.con.execute(
+            f"COPY ({rows}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+        )
 
     def count(self, table: str) -> int:
         return self.one(f"SELECT count(*) FROM {quoted(table)}")

@@ -51,6 +51,15 @@ def test_what_is_called_parquet_and_is_not_is_refused(dataset, tmp_path):
     assert "members.parquet: cannot be read as Parquet" in refusal(source, tmp_path)
 
 
+def test_parquet_whose_strings_are_no_text_is_refused(dataset, tmp_path):
+    source = dataset(members=None)
+    bad = pa.array([b"\xff"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 1, bad.buffers())
+    rows = {"member_id": ["m1"], "text": text, "updated_at": ["2024-01-01"]}
+    pq.write_table(pa.table(rows), source / "members.parquet")
+    assert "not valid UTF8" in refusal(source, tmp_path)
+
+
 def test_an_empty_file_is_refused(dataset, tmp_path):
     assert "members.csv: the file is empty" in refusal(dataset(members=b""), tmp_path)
 

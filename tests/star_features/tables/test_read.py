@@ -267,7 +267,7 @@ def dirty_world(folder: Path, members: list[str], events: list[str], rows: int) 
     return Tables(folder / f"out{rows}")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(dirty_rows, max_size=8), st.lists(dirty_rows, max_size=8), st.integers(1, 9))
 def test_rows_in_are_rows_kept_and_quarantined_at_every_chunk_size(members, events, rows):
     with tempfile.TemporaryDirectory() as folder:

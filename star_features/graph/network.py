@@ -24,6 +24,27 @@ from star_features.graph.vocabulary import UNKNOWN, Inputs, Reading, Vocabulary
 SMALL = 0.1  # spread of new embeddings and attention vectors, beside text of spread 0.6
 
 
+class Rows(nn.Module):
+    """One vector per known value, told as its difference from the unknown one's.
+
+    Differences begin at zero, so a value that training never met reads as unknown does.
+    """
+
+    def __init__(self, known: int, width: int, unknown_rate: float) -> None:
+        super().__init__()
+        self.unknown = nn.Parameter(SMALL * torch.randn(width))
+        self.known = nn.Parameter(torch.zeros(known + 1, width))
+        self.unknown_rate = unknown_rate
+
+    def forward(self, code_N: Ints) -> Tensor:
+        """Vectors of these codes; in training a share is read as unknown, so that it learns."""
+        codes_N = torch.from_numpy(code_N)
+        keep_N = codes_N != UNKNOWN
+        if self.training:
+            keep_N &= torch.rand(len(codes_N)) >= self.unknown_rate
+        return self.unknown + keep_N.unsqueeze(1) * functional.embedding(codes_N, self.known)
+
+
 class NodeInput(nn.Module):
     """From what a node of one type brings with it to the network's width."""
 
@@ -32,12 +53,15 @@ class NodeInput(nn.Module):
         width, columns = settings.hidden, vocabulary.categories.get(node_type, {})
         text_width = vocabulary.text_widths.get(node_type, 0)
         ids = vocabulary.ids.get(node_type)
-        self.unknown_rate = settings.unknown_rate
+
+        def rows(known: tuple[str, ...]) -> Rows:
+            return Rows(len(known), width, settings.unknown_rate)
+
         self.text = nn.Linear(text_width, width, bias=False) if text_width else None
         self.no_text = nn.Parameter(torch.zeros(width)) if text_width else None
         self.bias = nn.Parameter(SMALL * torch.randn(width))
-        self.columns = nn.ModuleList(_embedding(len(v) + 1, width) for v in columns.values())
-        self.id = None if ids is None else _embedding(len(ids) + 1, width)
+        self.columns = nn.ModuleList(rows(values) for values in columns.values())
+        self.id = None if ids is None else rows(ids)
 
     def forward(self, inputs: Inputs, row_N: Ints) -> Tensor:
         h_NW = self.bias.expand(len(row_N), -1)
@@ -45,18 +69,11 @@ class NodeInput(nn.Module):
             text_ND = torch.from_numpy(inputs.text_ND[row_N]) * self.text.in_features**0.5
             missing_N1 = 1 - torch.from_numpy(inputs.has_text_N[row_N]).unsqueeze(1)
             h_NW = h_NW + self.text(text_ND) + missing_N1 * self.no_text
-        for column, embedding in enumerate(self.columns):
-            h_NW = h_NW + embedding(self._codes(inputs.category_NK[row_N, column]))
+        for column, rows in enumerate(self.columns):
+            h_NW = h_NW + rows(inputs.category_NK[row_N, column])
         if self.id is not None and inputs.id_N is not None:
-            h_NW = h_NW + self.id(self._codes(inputs.id_N[row_N]))
+            h_NW = h_NW + self.id(inputs.id_N[row_N])
         return h_NW
-
-    def _codes(self, code_N: Ints) -> Tensor:
-        """Embedding rows; in training a share of them is the unknown one, so that it learns."""
-        codes_N = torch.from_numpy(code_N)
-        if not self.training:
-            return codes_N
-        return codes_N.masked_fill(torch.rand(len(codes_N)) < self.unknown_rate, UNKNOWN)
 
 
 class ByType(nn.Module):
@@ -175,9 +192,3 @@ class GraphModel(nn.Module):
             vectors_RD.index_select(0, torch.from_numpy(sample.member_S)),
             vectors_RD.index_select(0, torch.from_numpy(sample.job_S)),
         )
-
-
-def _embedding(rows: int, width: int) -> nn.Embedding:
-    embedding = nn.Embedding(rows, width)
-    nn.init.normal_(embedding.weight, std=0.5)
-    return embedding

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -81,6 +82,11 @@ class Run:
     dgl: Any
     training: Labels
     validation: Labels
+
+    @cached_property
+    def known_before(self) -> int:
+        """What was taken before this time is known in training; later edges are the future."""
+        return min(int(self.training.seeds.at_S.max()), FOREVER - 1) + 1
 
     def samples(self, labels: Labels, index: Ints, epoch: int) -> Iterator[tuple[Labels, Sample]]:
         """Batches of these labels with what they see; the same epoch draws the same."""
@@ -236,7 +242,7 @@ def _loss(model: GraphModel, run: Run, batch: Labels, sample: Sample) -> Tensor 
                 member_SD[taken_P],
                 job_SD,
                 torch.from_numpy(taken_P),
-                torch.from_numpy(also_taken(run.pairs, batch)[taken_P]),
+                torch.from_numpy(also_taken(run.pairs, batch, run.known_before)[taken_P]),
                 weight_S[taken_P],
                 settings.temperature,
             )
@@ -247,10 +253,13 @@ def _loss(model: GraphModel, run: Run, batch: Labels, sample: Sample) -> Tensor 
     return torch.stack(parts).sum() if parts else None
 
 
-def also_taken(pairs: Pairs, batch: Labels) -> NDArray[np.bool_]:
-    """S × S: jobs of the batch that are no negatives of a member, having been taken by it too."""
+def also_taken(pairs: Pairs, batch: Labels, before: int) -> NDArray[np.bool_]:
+    """S × S: jobs of the batch that are no negatives of a member, having been taken by it too.
+
+    Only what was taken `before` is known: whoever looks further learns from the future.
+    """
     member_S1, job_1J = batch.seeds.member_S[:, None], batch.seeds.job_S[None, :]
-    hidden_SJ = pairs.linked(member_S1, job_1J, FOREVER)
+    hidden_SJ = pairs.linked(member_S1, job_1J, before)
     hidden_SJ |= batch.seeds.job_S[:, None] == job_1J
     np.fill_diagonal(hidden_SJ, False)
     return hidden_SJ
@@ -269,7 +278,7 @@ def _validate(model: GraphModel, run: Run) -> float:
         for batch, sample in run.samples(labels, np.arange(len(labels)), epoch=-1):
             member_SD, job_SD = model(run.reading, sample)
             scores.append((member_SD * job_SD).sum(dim=1).numpy())
-            hidden = torch.from_numpy(also_taken(run.pairs, batch))
+            hidden = torch.from_numpy(also_taken(run.pairs, batch, run.known_before))
             ranks.append(reciprocal_rank(member_SD, job_SD, torch.arange(len(batch)), hidden))
     if _metric(labels) == "auc":
         return auc(np.concatenate(scores), labels.taken_S)

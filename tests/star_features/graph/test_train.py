@@ -9,6 +9,7 @@ import torch
 
 from star_features.errors import DataError, EmptyInput, StarError
 from star_features.graph import checkpoint, train
+from star_features.graph.build import micros
 from star_features.graph.infer import infer
 from star_features.graph.labels import labels_of, order, split
 from star_features.graph.losses import auc
@@ -219,10 +220,16 @@ def test_a_job_that_a_member_took_too_is_no_negative_of_its_own(world, tiny):
     view = read_graph(graph, vocabulary_of(graph, tiny)).view
     labels, _ = labels_of(graph, one.interactions, tiny)
     batch = labels.take(np.arange(40))
-    hidden = also_taken(Pairs.of(view), batch)
+    before = int(np.median(labels.seeds.at_S))
+    hidden = also_taken(Pairs.of(view), batch, before)
     ever = {
-        (row["member_id"], row["job_id"]) for row in one.interactions.to_pylist() if row["label"]
+        (row["member_id"], row["job_id"])
+        for row, at in zip(
+            one.interactions.to_pylist(), micros(one.interactions["at"]), strict=True
+        )
+        if row["label"] and at < before
     }
+    assert 0 < len(ever) < len(Pairs.of(view).key_P)
     for i in range(40):
         for k in range(40):
             pair = (f"m{batch.seeds.member_S[i]}", f"j{batch.seeds.job_S[k] - 12}")

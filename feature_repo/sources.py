@@ -23,7 +23,7 @@ def history(view: str) -> FileSource:
     """
     return FileSource(
         name=f"{view}_history",
-        path=str(HOME / "history" / view / "**" / "*.parquet"),
+        path=str(HOME / "history" / view),
         file_format=ParquetFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created",

@@ -43,7 +43,8 @@ def stage(home: Home, version: str = "v1") -> Stage:
 
 
 def _work(home: Home, version: str) -> Facts:
-    from star_features.text.encoder import EncoderSettings, TextEncoder
+    from star_features.text.encoder import TextEncoder
+    from star_features.text.settings import EncoderSettings
 
     wanted = home.catalogue().text[version]
     encoder = TextEncoder.load(EncoderSettings(**wanted.encoder))

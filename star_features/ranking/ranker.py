@@ -24,11 +24,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-import skops.io
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.ensemble import HistGradientBoostingClassifier
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from star_features.errors import ArtefactError, DataError
 from star_features.files import Settings, read_json, sha256, write_json
@@ -157,7 +156,7 @@ class Ranker:
         """Write the folder; its manifest comes last, so a torn write never loads."""
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / f".{MODEL}.{os.getpid()}.tmp"
-        skops.io.dump(self.model, aside)
+        _skops().dump(self.model, aside)
         os.replace(aside, folder / MODEL)
         manifest = Manifest(
             pairs=self.schema,
@@ -185,10 +184,11 @@ class Ranker:
                 f"SHA-256 {got}" if path.exists() else "there is no such file",
                 f"SHA-256 {manifest.model_sha256}, as {MANIFEST} says. Train again: star rank",
             )
-        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
+        skops = _skops()
+        unknown = set(skops.get_untrusted_types(file=path)) - set(TRUSTED)
         if unknown:
             raise ArtefactError(path, f"types {sorted(unknown)}", f"only {TRUSTED}")
-        model = skops.io.load(path, trusted=TRUSTED)
+        model = skops.load(path, trusted=TRUSTED)
         return cls(manifest.pairs, manifest.settings, manifest.seed, manifest.rows, model)
 
 
@@ -196,6 +196,13 @@ class Ranker:
 def _pools() -> ThreadpoolController:
     """The thread pools of scikit-learn, found once: looking for them takes longer than a score."""
     return ThreadpoolController()
+
+
+def _skops() -> Any:
+    """skops, imported when first used: it walks through all of scikit-learn, torch included."""
+    import skops.io
+
+    return skops.io
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -87,9 +87,8 @@ class Work:
         path.parent.mkdir(parents=True, exist_ok=True)
         chosen, keys = ", ".join(map(quoted, columns)), ", ".join(map(quoted, order))
         rows = f"SELECT {chosen} FROM {quoted(table)} ORDER BY {keys}"
-        self.con.execute(
-            f"COPY ({rows}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
-        )
+        how = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
+        self.con.execute(f"COPY ({rows}) TO {literal(path)} ({how})")
 
     def count(self, table: str) -> int:
         return self.one(f"SELECT count(*) FROM {quoted(table)}")

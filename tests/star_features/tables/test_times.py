@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from star_features.tables.times import TIME, Times
 
-
 CON = duckdb.connect()
 
 

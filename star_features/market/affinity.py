@@ -26,11 +26,11 @@ from star_features.market.window import start_of
 
 WEIGHTS = {  # spread of each part in the log-odds; squares say how the variance is shared
     "occupation": 0.95,
-    "skills": 0.75,
+    "skills": 0.70,
     "transition": 0.50,
     "seniority": 0.65,
     "place": 0.65,
-    "taste": 1.35,
+    "taste": 1.85,
 }
 TRANSITION_WIDTH = 12
 CONTINENT_OF = np.array([sorted(set(CONTINENTS.values())).index(CONTINENTS[p]) for p in PLACES])

@@ -19,7 +19,7 @@ from star_features.market import reading
 from star_features.market.jobs import PLACE_VALUES, TASTE_WIDTH, Jobs, pick_skills
 from star_features.market.landscape import Landscape
 from star_features.market.settings import MarketSettings
-from star_features.market.streams import FIELDS, MEMBERS, stream
+from star_features.market.streams import MEMBERS, WORK_TASTES, stream
 from star_features.market.window import DAY, END, start_of
 from star_features.spaces import unit
 
@@ -28,8 +28,8 @@ SKILLS_PER_MEMBER = 12
 NEIGHBOURS = 6
 COLD_DAYS = 21
 TASTE_STEP = 15 * DAY
-TASTE_KEPT = 0.97  # of a taste after one step: some 0.7 of it is left after 180 days
-FIELD_TASTE = 0.45
+TASTE_KEPT = 0.98  # of a taste after one step: some 0.78 of it is left after 180 days
+OWN_TASTE, WORK_TASTE = 0.85, 0.55
 ACTIVITY_EXPONENT = 1.6
 BUSIEST = 60.0  # times the least active
 COLD_ACTIVITY = 0.4
@@ -101,7 +101,7 @@ def draw_members(settings: MarketSettings, landscape: Landscape, jobs: Jobs, blo
         place_M=CITY_PLACE[city_M],
         remote_M=draw.random(size) < 0.3,
         field_M=field_M,
-        taste_MQT=draw_tastes(settings, field_tastes(settings, jobs)[field_M], draw),
+        taste_MQT=draw_tastes(settings, work_tastes(settings, landscape)[occupation_M], draw),
         joined_M=draw_joined(settings, cold_M, draw),
         cold_M=cold_M,
         rows_M=draw_activity(settings, cold_M, draw),
@@ -134,24 +134,33 @@ def draw_cities(jobs: Jobs, size: int, draw: np.random.Generator) -> NDArray[np.
     return draw.choice(len(weight), size=size, p=weight / weight.sum()).astype(np.int8)
 
 
-def field_tastes(settings: MarketSettings, jobs: Jobs) -> NDArray[np.float64]:
-    """What the members of a field have in common in taste: learnable from text and columns."""
-    draw = stream(settings.seed, FIELDS)
-    return draw.standard_normal((len(jobs.categories), TASTE_WIDTH))
+def work_tastes(settings: MarketSettings, landscape: Landscape) -> NDArray[np.float64]:
+    """What people of one occupation have in common in taste, O × T: a text can give it away.
+
+    Together with a company's name in a job's text this is learnable, yet no likeness shows it.
+    """
+    draw = stream(settings.seed, WORK_TASTES)
+    turned_OT = landscape.vectors_OK @ draw.standard_normal(
+        (landscape.vectors_OK.shape[1], TASTE_WIDTH)
+    )
+    return np.asarray((turned_OT - turned_OT.mean(0)) / np.maximum(turned_OT.std(0), 1e-6))
 
 
 def draw_tastes(
-    settings: MarketSettings, field_MT: NDArray[np.float64], draw: np.random.Generator
+    settings: MarketSettings, work_MT: NDArray[np.float64], draw: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A random walk around the field's taste that forgets slowly and never widens."""
+    """A member's own taste, around that of his work: a random walk that forgets, and never widens.
+
+    The own part stands in no text and in no column: only what he takes tells of it.
+    """
     points = -(-settings.days * DAY // TASTE_STEP) + 1
-    steps_MQT = draw.standard_normal((len(field_MT), points, TASTE_WIDTH))
+    steps_MQT = draw.standard_normal((len(work_MT), points, TASTE_WIDTH))
     walk_MQT = steps_MQT.copy()
     for point in range(1, points):
         walk_MQT[:, point] = (
             TASTE_KEPT * walk_MQT[:, point - 1] + (1 - TASTE_KEPT**2) ** 0.5 * steps_MQT[:, point]
         )
-    return (walk_MQT + FIELD_TASTE * field_MT[:, None]).astype(np.float32)
+    return (OWN_TASTE * walk_MQT + WORK_TASTE * work_MT[:, None]).astype(np.float32)
 
 
 def draw_joined(

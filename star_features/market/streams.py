@@ -6,7 +6,9 @@ Random streams, one for each purpose and block: no draw depends on how much was 
 
 import numpy as np
 
-POSTINGS, COMPANIES, JOBS, FIELDS, MEMBERS, ROWS, MEMBER_TEXTS, JOB_TEXTS, TRANSITIONS = range(9)
+POSTINGS, COMPANIES, JOBS, WORK_TASTES, MEMBERS, ROWS, MEMBER_TEXTS, JOB_TEXTS, TRANSITIONS = range(
+    9
+)
 
 
 def stream(seed: int, purpose: int, block: int = 0) -> np.random.Generator:

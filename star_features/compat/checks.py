@@ -60,7 +60,7 @@ def curve(pairs: Pairs, sizes: Sequence[int], settings: FitSettings = DEFAULTS) 
     """
     command = fit_command(pairs.source, pairs.target)
     source_ND, target_NE, held = _split(pairs, settings)
-    moments = PairMoments(source_ND.shape[1], target_NE.shape[1])
+    moments = _empty(source_ND, target_NE, settings)
     refused_below = max(source_ND.shape[1], LEAST_PAIRS)
     points = []
     wanted = sorted({size for size in sizes if refused_below <= size < len(source_ND)})
@@ -131,10 +131,15 @@ def _split(pairs: Pairs, settings: FitSettings) -> tuple[Vectors, Vectors, Held]
 def _reached(
     source_ND: Vectors, target_NE: Vectors, held: Held, settings: FitSettings
 ) -> NDArray[np.float64]:
-    moments = PairMoments(source_ND.shape[1], target_NE.shape[1])
+    moments = _empty(source_ND, target_NE, settings)
     moments.add(source_ND, target_NE)
     choice = choose(moments, held, settings)
     return cosines(choice.linear(held.report_HD), held.report_HE)
+
+
+def _empty(source_ND: Vectors, target_NE: Vectors, settings: FitSettings) -> PairMoments:
+    widths = source_ND.shape[1], target_NE.shape[1]
+    return PairMoments(*widths, scatter=settings.needs_scatter)
 
 
 def _layer(source_ND: Vectors, width: int, seed: int) -> NDArray[np.float32]:

@@ -54,6 +54,11 @@ class FitSettings(Settings):
     seed: int = Field(default=0, ge=0)
     """Seed of the draw of the pairs kept back."""
 
+    @property
+    def needs_scatter(self) -> bool:
+        """Whether the source's scatter is needed: for all but a plain Procrustes."""
+        return self.methods != ("procrustes",) or self.scale != "none"
+
 
 DEFAULTS = FitSettings()
 
@@ -150,7 +155,7 @@ def procrustes(moments: PairMoments) -> Matrix:
 
 def ridge(moments: PairMoments, strength: float) -> Matrix:
     """Least squares with a penalty of `strength` mean variances of a source coordinate."""
-    scatter_DD = moments.source.scatter_DD
+    scatter_DD = moments.scatter_DD
     penalty = strength * np.trace(scatter_DD) / len(scatter_DD)
     return np.asarray(
         np.linalg.solve(scatter_DD + penalty * np.eye(len(scatter_DD)), moments.cross_DE)
@@ -161,7 +166,7 @@ def scale_of(moments: PairMoments, weight_DE: Matrix, how: str) -> float:
     """What to multiply a weight by: see FitSettings.scale."""
     if how == "none":
         return 1.0
-    spread = float(np.vdot(weight_DE, moments.source.scatter_DD @ weight_DE))
+    spread = float(np.vdot(weight_DE, moments.scatter_DD @ weight_DE))
     if spread <= 0:
         return 1.0
     if how == "spread":
@@ -171,7 +176,7 @@ def scale_of(moments: PairMoments, weight_DE: Matrix, how: str) -> float:
 
 def refuse_unfit(moments: PairMoments, where: str, command: str) -> None:
     """Refuse moments that no map can be solved from: too few pairs, constant vectors."""
-    wanted = max(moments.source.width, LEAST_PAIRS)
+    wanted = max(len(moments.source_mean_D), LEAST_PAIRS)
     if moments.count < wanted:
         raise DataError(
             where,
@@ -180,7 +185,7 @@ def refuse_unfit(moments: PairMoments, where: str, command: str) -> None:
             f" {command} --pairs {2 * wanted}",
         )
     sides = (
-        ("source", float(np.trace(moments.source.scatter_DD)), moments.source.mean_D),
+        ("source", float(moments.source_square_D.sum()), moments.source_mean_D),
         ("target", float(moments.target_square_E.sum()), moments.target_mean_E),
     )
     for side, square, mean in sides:
@@ -198,7 +203,9 @@ def _read(
     keep = HoldBack(settings.held_share, settings.held_most, settings.seed)
     moments: PairMoments | None = None
     for source_BD, target_BE in in_blocks(pairs, where, command):
-        moments = moments or PairMoments(source_BD.shape[1], target_BE.shape[1])
+        moments = moments or PairMoments(
+            source_BD.shape[1], target_BE.shape[1], scatter=settings.needs_scatter
+        )
         moments.add(*keep.split(source_BD, target_BE))
     held = keep.held()
     if moments is None or held is None or len(held) < 2:
@@ -217,5 +224,5 @@ def _ways(settings: FitSettings) -> list[tuple[str, float]]:
 def _centred(moments: PairMoments, weight_DE: Matrix, how: str) -> Linear:
     scale = scale_of(moments, weight_DE, how)
     weight_DE = weight_DE * scale
-    bias_E = moments.target_mean_E - moments.source.mean_D @ weight_DE
+    bias_E = moments.target_mean_E - moments.source_mean_D @ weight_DE
     return Linear(weight_DE, bias_E, scale)

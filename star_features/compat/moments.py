@@ -57,40 +57,52 @@ class Moments:
 
 
 class PairMoments:
-    """Moments of the source, cross products with the target, and the target's variances."""
+    """
+    Means and variances of both sides, their cross products, and the scatter of the source.
 
-    def __init__(self, source_width: int, target_width: int) -> None:
-        self.source = Moments(source_width)
+    Args:
+        scatter: keep the source's scatter, which ridge and scales need and Procrustes alone does
+            not; it is more than half of the work.
+    """
+
+    def __init__(self, source_width: int, target_width: int, *, scatter: bool = True) -> None:
+        self.count = 0
+        self.source_mean_D: Matrix = np.zeros(source_width)
         self.target_mean_E: Matrix = np.zeros(target_width)
+        self.source_square_D: Matrix = np.zeros(source_width)
         self.target_square_E: Matrix = np.zeros(target_width)
         self.cross_DE: Matrix = np.zeros((source_width, target_width))
-
-    @property
-    def count(self) -> int:
-        return self.source.count
+        self.has_scatter = scatter
+        self.scatter_DD: Matrix = np.zeros((source_width, source_width) if scatter else (0, 0))
 
     def add(self, source_ND: Vectors, target_NE: Vectors) -> None:
         """Take in one block of pairs."""
         if len(source_ND) == 0:
             return
-        source, source_mean_D = centre(source_ND, self.count, self.source.mean_D)
+        source, source_mean_D = centre(source_ND, self.count, self.source_mean_D)
         target, target_mean_E = centre(target_NE, self.count, self.target_mean_E)
-        self.source.scatter_DD += source.T @ source
-        self.cross_DE += source.T @ target
+        self.source_square_D += np.einsum("nd,nd->d", source, source)
         self.target_square_E += np.einsum("ne,ne->e", target, target)
-        self.source.mean_D, self.target_mean_E = source_mean_D, target_mean_E
-        self.source.count += len(source_ND)
+        self.cross_DE += source.T @ target
+        if self.has_scatter:
+            self.scatter_DD += source.T @ source
+        self.source_mean_D, self.target_mean_E = source_mean_D, target_mean_E
+        self.count += len(source_ND)
 
     def merge(self, other: "PairMoments") -> "PairMoments":
         """The moments of both sets of pairs; neither operand changes."""
-        both = PairMoments(*self.cross_DE.shape)
-        both.source = self.source.merge(other.source)
-        counts = self.count, other.count
-        gap_D, weight = _gap(counts[0], self.source.mean_D, counts[1], other.source.mean_D)
-        gap_E, _ = _gap(counts[0], self.target_mean_E, counts[1], other.target_mean_E)
-        both.cross_DE = self.cross_DE + other.cross_DE + weight * np.outer(gap_D, gap_E)
+        both = PairMoments(*self.cross_DE.shape, scatter=self.has_scatter and other.has_scatter)
+        n, m = self.count, other.count
+        gap_D, weight = _gap(n, self.source_mean_D, m, other.source_mean_D)
+        gap_E, _ = _gap(n, self.target_mean_E, m, other.target_mean_E)
+        both.count = n + m
+        both.source_mean_D = self.source_mean_D + gap_D * (m / max(n + m, 1))
+        both.target_mean_E = self.target_mean_E + gap_E * (m / max(n + m, 1))
+        both.source_square_D = self.source_square_D + other.source_square_D + weight * gap_D**2
         both.target_square_E = self.target_square_E + other.target_square_E + weight * gap_E**2
-        both.target_mean_E = self.target_mean_E + gap_E * (counts[1] / max(both.count, 1))
+        both.cross_DE = self.cross_DE + other.cross_DE + weight * np.outer(gap_D, gap_E)
+        if both.has_scatter:
+            both.scatter_DD = self.scatter_DD + other.scatter_DD + weight * np.outer(gap_D, gap_D)
         return both
 
 

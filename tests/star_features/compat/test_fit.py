@@ -151,6 +151,15 @@ def test_spread_keeps_the_variance_and_least_squares_gives_it_up_for_nearness(wo
     assert scales["least_squares"] < 0.9 * scales["spread"]
 
 
+def test_procrustes_needs_no_scatter_of_the_source(world) -> None:
+    rows = world.rows(300, 5)
+    target = world.noisy(rows @ world.turn(5), 0.4)
+    alone = world.fit(rows, target, methods=("procrustes",))
+    beside = world.fit(rows, target, methods=("procrustes", "ridge"), strengths=(1e6,))
+    assert (alone.method, beside.method) == ("procrustes", "procrustes")
+    assert (alone.weight_DE == beside.weight_DE).all()
+
+
 def test_the_receipt_counts_what_was_fitted_and_what_was_kept_back(world) -> None:
     source = world.rows(500, 4)
     source[7] = 0

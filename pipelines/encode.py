@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
-from star_features.catalogue import ENTITIES
+from star_features.catalogue import ENTITIES, Entity
 from star_features.errors import UsageError
 from star_features.progress import bar
 from star_features.spaces import Space
@@ -63,7 +63,7 @@ def _work(home: Home, version: str) -> Facts:
 
 
 def encode_entity(
-    encoder: "TextEncoder", tables: Tables, root: Path, entity: str, view: str
+    encoder: "TextEncoder", tables: Tables, root: Path, entity: Entity, view: str
 ) -> Facts:
     """Append a vector for every text of `entity` that has none yet in this space."""
     space = encoder.space(view, entity)
@@ -87,7 +87,7 @@ def encode_entity(
     }
 
 
-def _missing(tables: Tables, history: History, entity: str) -> pa.Table:
+def _missing(tables: Tables, history: History, entity: Entity) -> pa.Table:
     """Entities whose text is not the one their newest vector was made from, by time and id."""
     key = f"{entity}_id"
     rows = tables.table(f"{entity}s", [key, "text", "updated_at"])
@@ -100,7 +100,7 @@ def _missing(tables: Tables, history: History, entity: str) -> pa.Table:
 
 
 def _encode_chunk(
-    encoder: "TextEncoder", history: History, rows: pa.Table, entity: str, space: Space
+    encoder: "TextEncoder", history: History, rows: pa.Table, entity: Entity, space: Space
 ) -> Counter[str]:
     result = encoder.encode(rows["text"].to_pylist(), side=entity)
     history.append(

@@ -205,15 +205,16 @@ def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: M
     if moment.until is not None:
         there = since.filter(pc.less(since["updated_at"], pa.scalar(moment.until, TIME)))
     ids, vectors_ND = infer(model, graph, moment.sees, entity, there[0].to_pylist())
-    at = pa.scalar(moment.at, TIME)
+    at = pa.array([moment.at] * len(ids), TIME)
+    since = there["updated_at"].combine_chunks()
     # Without times everybody's vector is from that one moment on.
-    event = there["updated_at"] if moment.sees is not None else pa.array([None] * len(ids), TIME)
+    event = pc.if_else(pc.greater(since, at), since, at) if moment.sees is not None else at
     return pa.table(
         {
             "id": pa.array(ids.tolist(), pa.string()),
             "vector": as_lists(vectors_ND),
-            "event_timestamp": pc.max_element_wise(event, at),
-            "as_of": pa.array([moment.at] * len(ids), TIME),
+            "event_timestamp": event,
+            "as_of": at,
         }
     )
 

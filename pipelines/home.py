@@ -71,6 +71,18 @@ class Home:
     def catalogue(self) -> Catalogue:
         return Catalogue.load(self.repo / "spaces.toml")
 
+    def towers(self) -> list[str]:
+        """Names of the stages that make vectors: one a version."""
+        known = self.catalogue()
+        return [f"encode.{v}" for v in known.text] + [f"graph.{v}" for v in known.graph]
+
+    def stages(self) -> list[str]:
+        """Names of all stages, in order; the first is there for simulated data only."""
+        return [
+            *("market", "ingest", *self.towers()),
+            *("apply", "materialize", "training-set", "rank"),
+        ]
+
 
 def _find_repo() -> Path:
     """`feature_repo` here, else the one this installation came with."""

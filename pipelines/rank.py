@@ -7,6 +7,7 @@ It trains on the point-in-time training set, is evaluated on later interactions,
 one member against a hundred jobs with features read online.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ import pyarrow.parquet as pq
 
 from pipelines import training_set
 from pipelines.home import Home
-from pipelines.receipts import Facts, Stage
+from pipelines.receipts import Facts, Stage, read_receipt
 from pipelines.roles import ids, roles
 from star_features.errors import DataError
 from star_features.evaluation.attainable import align_truth, attainable_auc
 from star_features.evaluation.metrics import auc
+from star_features.evaluation.report import draw
 from star_features.evaluation.slices import slice_masks
 from star_features.ranking.ranker import Ranker
 from star_features.store.feast_store import open_store
@@ -60,12 +62,29 @@ def _work(home: Home) -> Facts:
     best = rankers[next(reversed(rankers))]
     best.save(home.ranker)
     return {
+        "simulated": tables.simulated,
         "auc": rows,
         "slices": {name: int(mask.sum()) for name, mask in masks.items()},
         "rows": {"train": len(train), "test": len(test)},
-        "importance": best.schema.names,
+        "features": best.schema.names,
         "online": score_online(home, tables, best, test),
+        "figure": str(_figure(home, rows, tables)),
     }
+
+
+def _figure(home: Home, rows: dict[str, dict[str, float]], tables: Tables) -> Path:
+    """Learning curves of the graph versions and the AUC bars, as one picture."""
+    curves = {}
+    for version in home.catalogue().graph:
+        training = read_receipt(home, f"graph.{version}").facts.get("training")
+        if training:
+            metric = training["metric"].upper()
+            curves[f"graph {version} loss"] = [epoch["loss"] for epoch in training["curve"]]
+            curves[f"graph {version} {metric}"] = [epoch["value"] for epoch in training["curve"]]
+    path = home.report / "report.png"
+    bars = {name: {part: [auc] for part, auc in row.items()} for name, row in rows.items()}
+    draw(path, curves, bars, simulated=tables.simulated)
+    return path
 
 
 def compare(

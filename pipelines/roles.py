@@ -39,7 +39,7 @@ def label_frame(rows: pa.Table, role: str, tables: Tables) -> pd.DataFrame:
     Where the data hold no shown-and-not-taken rows, jobs drawn by chance stand in for them, and
     `sampled` says so.
     """
-    frame = rows.select(["member_id", "job_id", "at", "label"]).to_pandas()
+    frame: pd.DataFrame = rows.select(["member_id", "job_id", "at", "label"]).to_pandas()
     frame = frame.rename(columns={"at": "event_timestamp"}).assign(sampled=False)
     if not tables.has_labels:
         frame = pd.concat([frame, _drawn(frame, tables)], ignore_index=True)

@@ -13,18 +13,6 @@ from pipelines.home import Home
 from pipelines.receipts import Stage
 
 
-def towers(home: Home) -> list[str]:
-    """Names of the stages that make vectors: one a version."""
-    catalogue = home.catalogue()
-    return [f"encode.{v}" for v in catalogue.text] + [f"graph.{v}" for v in catalogue.graph]
-
-
-def names(home: Home) -> list[str]:
-    """Names of all stages, in order; the first one is there for simulated data only."""
-    makers = towers(home)
-    return ["market", "ingest", *makers, "apply", "materialize", "training-set", "rank"]
-
-
 def stages(home: Home, source: Path, config: Path | None = None) -> list[Callable[[], Stage]]:
     """All stages in order. Build each when its turn comes: it may read what earlier ones made."""
     catalogue = home.catalogue()
@@ -33,7 +21,7 @@ def stages(home: Home, source: Path, config: Path | None = None) -> list[Callabl
         *(partial(encode.stage, home, version) for version in catalogue.text),
         *(partial(graph.stage, home, version) for version in catalogue.graph),
         partial(apply.stage, home),
-        partial(materialize.stage, home, towers(home)),
-        partial(training_set.stage, home, towers(home)),
+        partial(materialize.stage, home, home.towers()),
+        partial(training_set.stage, home, home.towers()),
         partial(rank.stage, home),
     ]

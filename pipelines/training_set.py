@@ -56,7 +56,11 @@ def _work(home: Home, as_served: bool, max_labels: int) -> Facts:
     frame.to_parquet(path(home), index=False)
     return {
         "rows": len(frame),
-        "labels": frame.groupby(["role", "label"]).size().rename(str).reset_index().to_dict("list"),
+        "labels": frame.groupby(["role", "label"])
+        .size()
+        .rename("rows")
+        .reset_index()
+        .to_dict("list"),
         "missing": {
             c: int(frame[c].isna().sum()) for c in map(str, frame) if c.endswith("__vector")
         },

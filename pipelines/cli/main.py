@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that
 """
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 
 HomeOption = Annotated[
@@ -46,6 +47,7 @@ SOURCE_HELP = "A folder of Parquet or CSV tables, or a DuckDB file."
 
 def main() -> None:
     """Run `star`, turning our errors into one readable message and an exit code that means it."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # of libraries, among themselves
     try:
         app()
     except StarError as error:
@@ -183,10 +185,9 @@ def materialize(
 ) -> None:
     """Write the newest row of every view to the online store."""
     from pipelines import materialize as job
-    from pipelines.run import towers
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place, towers(place)), force)
+    _run(place, job.stage(place, place.towers()), force)
 
 
 @app.command("training-set")
@@ -205,10 +206,9 @@ def training_set(
     import shutil
 
     from pipelines import training_set as job
-    from pipelines.run import towers
 
     place = Home.find(home, repo)
-    stage = job.stage(place, towers(place), as_served=as_served, max_labels=max_labels)
+    stage = job.stage(place, place.towers(), as_served=as_served, max_labels=max_labels)
     receipt = _run(place, stage, force)
     show.training_set(console, receipt)
     if out:
@@ -274,9 +274,7 @@ def status(home: HomeOption = None, repo: RepoOption = None) -> None:
 @app.command()
 def report(home: HomeOption = None, repo: RepoOption = None) -> None:
     """Print the tables of the last run again."""
-    from pipelines.run import names
-
     place = Home.find(home, repo)
     read_receipt(place, "rank")
-    found = [find_receipt(place, name) for name in names(place)]
+    found = [find_receipt(place, name) for name in place.stages()]
     show.results(console, place, [receipt for receipt in found if receipt])

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.home import Home
 from pipelines.receipts import Receipt, find_receipt
-from pipelines.run import names
-from pipelines.score import Scored
-from star_features.evaluation.retrieval import Retrieval
+
+if TYPE_CHECKING:
+    from pipelines.score import Scored
+    from star_features.evaluation.retrieval import Retrieval
 
 SHORT = 100  # characters of a text in a table
 ROWS = 20  # scores printed before `--out` is the better way
@@ -71,7 +72,7 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     """AUC by features and slice; then one member's best jobs, read online."""
     facts = receipt.facts
     slices = list(facts["slices"])
-    simulated = " (simulated interactions)" if find_receipt(home, "market") else ""
+    simulated = " (simulated interactions)" if facts["simulated"] else ""
     heads = [f"{name}\n{facts['slices'][name]:,} rows" for name in slices]
     table = _table(f"Ranker AUC on later interactions{simulated}", "features", *heads)
     for name, row in facts["auc"].items():
@@ -83,14 +84,15 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
 
 
 def _top_jobs(console: Console, online: Mapping[str, Any]) -> None:
-    table = _table(f"Best of {online['jobs']} jobs for {online['member']}", "score", "job", "text")
-    table.caption = _short(online["member_text"])
+    title = f"Best of {online['jobs']} jobs for {online['member']}, read online"
+    table = _table(title, "score", "job", "text")
+    table.caption = f"{online['member']}: {_short(online['member_text'])}"
     for job in online["top"]:
         table.add_row(f"{job['score']:.3f}", job["job"], _short(job["text"]))
     console.print(table)
 
 
-def retrieval(console: Console, found: Retrieval) -> None:
+def retrieval(console: Console, found: "Retrieval") -> None:
     """Recall, nDCG, MRR and AUC of every ranking on every slice."""
     cuts = list(found.rows[0].recall)
     heads = [f"recall@{k}" for k in cuts] + [f"nDCG@{k}" for k in cuts]
@@ -104,7 +106,7 @@ def retrieval(console: Console, found: Retrieval) -> None:
             console.print(f"Not asked: {count:,} pairs, {reason}")
 
 
-def scores(console: Console, scored: Scored, out: Path | None) -> None:
+def scores(console: Console, scored: "Scored", out: Path | None) -> None:
     for side, ids in scored.unknown.items():
         if ids:
             console.print(f"[yellow]{len(ids):,} unknown {side}s[/], such as {ids[0]}")
@@ -123,7 +125,7 @@ def scores(console: Console, scored: Scored, out: Path | None) -> None:
 def status(console: Console, home: Home) -> None:
     """Every stage of this home: when it ran, and what it made."""
     table = _table(f"Home {home.path}", "stage", "finished", "result", "rows", "width", "space")
-    for name in names(home):
+    for name in home.stages():
         receipt = find_receipt(home, name)
         if receipt is None:
             if name != "market":

@@ -135,7 +135,7 @@ def measured(shape: Shape, seed: int) -> Outcome:
 
 
 def centred(rows_ND: Rows) -> Rows:
-    return rows_ND - rows_ND.mean(axis=0)
+    return np.asarray(rows_ND - rows_ND.mean(axis=0))
 
 
 def ours(chunks: list[tuple[Rows, Rows]], settings: FitSettings) -> Map:

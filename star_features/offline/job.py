@@ -25,6 +25,9 @@ from star_features.offline.fetch import Shelf, fetch
 from star_features.offline.picks import bench, lay_labels, pick
 from star_features.offline.plan import Lookup
 
+SLICE_ROWS = 65_536
+"""Labels in one chunk of a table: an Arrow list holds 2**31 numbers, so 32,767 wide at most."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -73,7 +76,7 @@ class PointInTimeJob(RetrievalJob):  # type: ignore[misc]
             yield from _Slice(self, table).to_arrow().combine_chunks().to_batches()
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return pa.concat_tables(self._tables(self.limits.batch_rows, shared=False))
+        return pa.concat_tables(self._tables(SLICE_ROWS, shared=False))
 
     def _to_df_internal(self, timeout: int | None = None) -> Any:
         return self._to_arrow_internal(timeout).to_pandas()

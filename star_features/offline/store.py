@@ -56,20 +56,25 @@ class StarOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         config: Any,
         feature_views: list[Any],
         feature_refs: list[str],
-        entity_df: pd.DataFrame | str,
+        entity_df: pd.DataFrame | str | None,
         registry: Any,
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
         """Feast's call; `entity_df` may also be a DuckDB SELECT over label files.
 
         Raises:
-            UsageError: there is no `entity_df`.
+            UsageError: a range of dates was asked for instead of labels.
             DataError: the labels lack a key or a time, or a name would stand for two columns.
         """
         if entity_df is None:
-            raise UsageError("no labels arrived; wanted entity_df, a frame or a SELECT")
+            raise UsageError(
+                f"no labels arrived, but dates {start_date} to {end_date};"
+                " wanted entity_df, a frame or a SELECT with event_timestamp and the join keys"
+            )
         repo = Path(config.repo_path) if config.repo_path else None
         lookups = [
             lookup_of(view, feature_refs, repo, full_feature_names) for view in feature_views

@@ -2,16 +2,24 @@
 Training sets: labels joined with the features as they stood when each label happened.
 
     frame = training_set(store, labels, service="ranker", as_served=False)
+    write_training_set(store, labels, service="ranker", out=Path("set"))   # more than memory holds
 
 *As if* (the default): this version had always existed, so backfilled rows count. *As served*:
 only rows that had been computed by then, which is what a ranker could have read.
 """
 
-from typing import TYPE_CHECKING
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from star_features.errors import EmptyInput, SpaceMismatch
+from star_features.errors import EmptyInput, SpaceMismatch, UsageError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -51,6 +59,103 @@ def training_set(
     frame = frame.sort_values("star_row").drop(columns="star_row").reset_index(drop=True)
     refuse_mixed(frame)
     return frame
+
+
+def training_batches(
+    store: "FeatureStore", labels: pd.DataFrame | str, *, service: str, as_served: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The training set as a stream, in memory that does not grow with the labels.
+
+    Bounded, and in the order of the labels, where the offline store is
+    `star_features.offline.store.StarOfflineStore`; another store's whole result is cut up.
+
+    Args:
+        labels: as in `training_set`; StarOfflineStore also takes a DuckDB SELECT over files.
+
+    Raises:
+        EmptyInput: there are no labels.
+        SpaceMismatch: as soon as one stable feature would mix vectors of two spaces.
+    """
+    job = store.get_historical_features(
+        entity_df=labels,
+        features=store.get_feature_service(service),
+        full_feature_names=True,
+        filter_by_created_timestamp=as_served,
+    )
+    spaces: dict[str, str] = {}
+    empty = True
+    for batch in _batches_of(job):
+        refuse_other_spaces(batch, spaces)
+        empty = empty and not batch.num_rows
+        yield batch
+    if empty:
+        raise EmptyInput("labels", "there is not one row", "Wanted labelled member-job pairs.")
+
+
+def write_training_set(
+    store: "FeatureStore",
+    labels: pd.DataFrame | str,
+    *,
+    service: str,
+    out: Path,
+    as_served: bool = False,
+    part_rows: int = 100_000,
+) -> int:
+    """Write a training set to the folder `out` as `part-00000.parquet`, …; returns its rows.
+
+    The folder appears when it is whole: a killed run leaves none.
+
+    Raises:
+        UsageError: `out` exists.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists; wanted a folder that is not there yet: name another")
+    aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    aside.mkdir(parents=True)
+    try:
+        batches = training_batches(store, labels, service=service, as_served=as_served)
+        rows = _write_parts(batches, aside, part_rows)
+        os.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return rows
+
+
+def _batches_of(job: Any) -> Iterator[pa.RecordBatch]:
+    stream = getattr(job, "to_arrow_batches", None)
+    yield from stream() if stream else job.to_arrow().to_batches()
+
+
+def _write_parts(batches: Iterator[pa.RecordBatch], folder: Path, part_rows: int) -> int:
+    total, room = 0, 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in batches:
+            if writer is None or room < batch.num_rows:
+                if writer is not None:
+                    writer.close()
+                number = len(list(folder.iterdir()))
+                writer = pq.ParquetWriter(folder / f"part-{number:05d}.parquet", batch.schema)
+                room = part_rows
+            writer.write_batch(batch)
+            total, room = total + batch.num_rows, room - batch.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return total
+
+
+def refuse_other_spaces(batch: pa.RecordBatch, spaces: dict[str, str]) -> None:
+    """Raise SpaceMismatch if a `…__space` column leaves the space it began with.
+
+    Args:
+        spaces: the space of each column so far; filled in as batches pass.
+    """
+    for column in batch.schema.names:
+        if column.endswith("__space"):
+            for space in pc.unique(batch.column(column).drop_null()).to_pylist():
+                if spaces.setdefault(column, space) != space:
+                    raise SpaceMismatch(got=space, wanted=spaces[column])
 
 
 def refuse_mixed(frame: pd.DataFrame) -> None:

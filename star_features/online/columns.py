@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from star_features.online.wire import NEVER
+
 if TYPE_CHECKING:
     from feast import FeatureView, RepoConfig
-
-NEVER = np.iinfo(np.int64).min
-"""The event time, in microseconds, of an entity that has no row."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -28,7 +28,6 @@ from pydantic import model_validator
 
 from star_features.errors import StoreError
 from star_features.online.columns import (
-    NEVER,
     ColumnarStore,
     Columns,
     Rows,
@@ -36,6 +35,7 @@ from star_features.online.columns import (
     online_name,
 )
 from star_features.online.texts import refuse_search, texts_of
+from star_features.online.wire import NEVER
 
 KEYS_A_QUERY = 512
 FEATURES_A_QUERY = 40  # SQLite joins at most 64 tables

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from star_features.errors import DataError, StoreError
 
+NEVER = np.iinfo(np.int64).min
+"""The event time, in microseconds, of an entity that has no row."""
+
 NULL = b""
 """A stored value that says null; `None` stands for no stored value at all."""
 
@@ -110,16 +113,17 @@ def timestamp(event_us: int, created_us: int) -> bytes:
     return out + struct.pack("<Bq", _CREATED_TAG, created_us)
 
 
-def event_us_of(stamp: bytes) -> int:
-    """The event time, in microseconds, of a stored Timestamp."""
-    seconds = nanos = at = 0
-    while at < len(stamp) and stamp[at] in (0x08, 0x10):
-        number, end = _varint(stamp, at + 1)
-        seconds, nanos = (number, nanos) if stamp[at] == 0x08 else (seconds, number)
-        at = end
-    if seconds >= 2**63:  # before 1970
-        seconds -= 2**64
-    return seconds * 1_000_000 + nanos // 1000
+def event_times(stamps: Sequence[bytes | None]) -> NDArray[np.int64]:
+    """The event times, in microseconds, of stored Timestamps; NEVER where there is none.
+
+    All of them at once: a number at a time this was a tenth of a request for 500 jobs.
+    """
+    padded = b"".join([(stamp or b"").ljust(32, b"\0")[:32] for stamp in stamps])
+    bytes_NB = np.frombuffer(padded, dtype=np.uint8).reshape(len(stamps), 32)
+    seconds_N, at_N = _varints(bytes_NB, np.zeros(len(stamps), dtype=np.int64), 0x08)
+    nanos_N, _ = _varints(bytes_NB, at_N, 0x10)
+    there_N = np.fromiter(map(bool, stamps), dtype=np.bool_, count=len(stamps))
+    return np.where(there_N, seconds_N * 1_000_000 + nanos_N // 1000, NEVER)
 
 
 def require_finite(vectors_ND: NDArray[np.float32], where: str) -> None:
@@ -185,3 +189,18 @@ def _varint(buffer: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return number, at
         shift += 7
+
+
+def _varints(
+    bytes_NB: NDArray[np.uint8], at_N: NDArray[np.int64], tag: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A field's number in every row, 0 where it does not start at `at_N`; and where it ends."""
+    rows_N1 = np.arange(len(bytes_NB))[:, None]
+    tagged_N = bytes_NB[rows_N1[:, 0], at_N] == tag
+    digits = bytes_NB[rows_N1, np.minimum(at_N[:, None] + 1 + np.arange(10), 31)]
+    more = np.cumprod(digits >= 0x80, axis=1, dtype=np.int64)
+    used = np.concatenate([np.ones_like(more[:, :1]), more[:, :-1]], axis=1)
+    shifted = (digits & 0x7F).astype(np.int64) << (7 * np.arange(10))  # wraps: before 1970
+    numbers_N = (shifted * used).sum(axis=1)
+    ends_N = at_N + 1 + used.sum(axis=1)
+    return np.where(tagged_N, numbers_N, 0), np.where(tagged_N, ends_N, at_N)

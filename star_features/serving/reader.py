@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from star_features.online.columns import NEVER, Columns, ViewRead, as_micros
-from star_features.online.wire import entity_keys
+from star_features.online.columns import Columns, ViewRead, as_micros
+from star_features.online.wire import NEVER, entity_keys
 from star_features.serving.decode import decode, expect_spaces
 from star_features.serving.plan import ServicePlan, resolve
 from star_features.serving.request import Entities, RankerRequest, refuse_mixed_pairs

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from star_features.errors import SpaceMismatch
-from star_features.online.columns import NEVER, as_micros
+from star_features.online.columns import as_micros
+from star_features.online.wire import NEVER
 
 
 @dataclass(frozen=True)

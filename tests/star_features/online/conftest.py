@@ -160,7 +160,7 @@ def settings(request: pytest.FixtureRequest) -> Callable[[str, Path], dict[str, 
     return of
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def world(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Callable[..., dict[str, Any]]
 ) -> Iterator[SimpleNamespace]:

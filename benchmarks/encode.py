@@ -6,7 +6,7 @@ Encoding real texts of mixed length: our text encoder against sentence-transform
 Peer: sentence-transformers on the same weights, texts, threads and limit of 512 tokens, at batch
 sizes 16, 32, 64 and 128; after the first round only the best of them runs on. Floor: what the
 matrix products alone would take at this machine's own float32 GEMM rate. Texts: distinct postings,
-ESCO skills and ESCO occupations, a third each, 5,000 in all. `--quick` takes ten runs of 32
+ESCO skills and ESCO occupations, a third each, 5,000 in all. `--quick` takes six runs of 32
 neighbours in order of length out of the 5,000: the peer, which sorts by length, then pads as much
 as in the full form (at batch sizes 16 and 32).
 """
@@ -35,7 +35,7 @@ def main() -> None:
     chosen = arguments(__doc__)
     texts = mixed_texts(5000, chosen.seed)
     if chosen.quick:
-        texts = runs_of_neighbours(texts, 10)
+        texts = runs_of_neighbours(texts, 6)
     encoder = TextEncoder.load(EncoderSettings(model=MODEL))
     peer = SentenceTransformer(str(locate(MODEL)), device="cpu")
     peer.max_seq_length = encoder.max_tokens("member")
@@ -51,7 +51,7 @@ def main() -> None:
     taken = interleaved(contestants, 1)
     best = min(map(peer_name, BATCH_SIZES), key=lambda name: taken[name][0])
     finalists = {name: contestants[name] for name in ("star-features", "GEMM", best)}
-    for name, more in interleaved(finalists, 4 if chosen.quick else 2).items():
+    for name, more in interleaved(finalists, 3 if chosen.quick else 2).items():
         taken[name] += more
 
     result = encoder.encode(texts, "member")

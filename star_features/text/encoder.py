@@ -23,13 +23,14 @@ from torch import nn
 from star_features.errors import ArtefactError
 from star_features.progress import bar
 from star_features.spaces import Space, digest, unit
-from star_features.text import backbone, canaries, tokens, weights
+from star_features.text import backbone, canaries, parallel, tokens, weights
 from star_features.text.packing import POOLINGS, batches, pack
-from star_features.text.prepack import can_prepack, prepack
 from star_features.text.settings import EncoderSettings, Pooling, Side
 
 # Raise when a change in this folder moves vectors: it is part of every space id.
 CODE_VERSION = 1
+# A batch below this keeps a core busy with overhead rather than with products.
+LEAST_BUDGET = 256
 # Both dtypes are one class: bfloat16 is refused unless it stays this near to float32.
 DTYPE_CLASS = f"float32 within cosine {canaries.LEAST_COSINE}"
 
@@ -148,17 +149,32 @@ class TextEncoder:
         """U × D, one row for each text's token ids."""
         lengths = [len(ids) for ids in read]
         vectors_UD = np.empty((len(read), self.width), dtype=np.float32)
-        with torch.inference_mode(), bar("encode", total=sum(lengths), unit="tok") as progress:
-            for rows in batches(lengths, self.settings.token_budget):
-                vectors_UD[rows] = self._forward([read[row] for row in rows])
-                progress.update(sum(lengths[row] for row in rows))
+
+        def fill(rows: list[int]) -> int:
+            vectors_UD[rows] = self._forward([read[row] for row in rows])
+            return sum(lengths[row] for row in rows)
+
+        with bar("encode", total=sum(lengths), unit="tok") as progress:
+            for done in parallel.run(
+                fill, list(batches(lengths, self._budget(lengths))), self._workers()
+            ):
+                progress.update(done)
         return unit(vectors_UD) if self.settings.normalize else vectors_UD
 
+    def _budget(self, lengths: list[int]) -> int:
+        """Tokens per batch: the setting, or less where some core would have nothing to do."""
+        share = max(LEAST_BUDGET, -(-sum(lengths) // self._workers()))
+        return min(self.settings.token_budget, share)
+
+    @torch.inference_mode()
     def _forward(self, read: list[NDArray[np.int64]]) -> NDArray[np.float32]:
         packed = pack(read).to(self._device())
         pooled_ND = POOLINGS[self.pooling](backbone.hidden(self.model, packed), packed.spans)
         out: NDArray[np.float32] = pooled_ND.cpu().numpy()
         return out
+
+    def _workers(self) -> int:
+        return torch.get_num_threads() if self._device().type == "cpu" else 1
 
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -175,15 +191,13 @@ class TextEncoder:
         return np.concatenate(rows)
 
     def _settle(self, wanted_CD: NDArray[np.float32]) -> None:
-        """Bring the model to its device, dtype and layout; the canaries must survive it."""
+        """Bring the model to its device and dtype; the canaries must survive it."""
         device = _chosen_device(self.settings.device)
         dtype = torch.bfloat16 if self.settings.dtype == "bfloat16" else torch.float32
         if dtype == torch.bfloat16 and not multiplies_bfloat16(device):
             self.notes.append(f"bfloat16 was asked for; {device} has no units for it: float32.")
             dtype = torch.float32
         self.model.to(device=device, dtype=dtype)
-        if can_prepack(self.model):
-            prepack(self.model, self.settings.token_budget)
         canaries.agree(
             self.settings.adapter or self.settings.model,
             self.canaries(),

@@ -1,13 +1,4 @@
-"""
-The command `star`.
-
-    star demo                    the whole job on a simulated job market
-    star run --data DIR          the whole job on your tables
-    star status                  what this home holds
-
-Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that cannot be used;
-4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store.
-"""
+"""The command `star`: a function a command; pipelines says what it does, `show` what it prints."""
 
 import sys
 import warnings
@@ -22,9 +13,20 @@ from pipelines.home import Home
 from pipelines.receipts import Receipt, Stage, find_receipt, read_receipt
 from star_features.errors import StarError, UsageError
 
+HELP = """\
+Versioned text and graph embeddings for Feast.
+
+- `star demo`: the whole job on a simulated job market
+- `star run --data DIR`: the whole job on your tables
+- `star status`: what this home holds
+
+Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that cannot be used;
+4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store.
+"""
+
 app = typer.Typer(
     name="star",
-    help=__doc__,
+    help=HELP,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

@@ -40,6 +40,7 @@ from star_features.ranking.pairs import (
     pair_features,
 )
 
+SMALL = 20  # a set of fewer rows than this times `least_rows` gets smaller leaves
 MANIFEST, MODEL = "ranker.json", "model.skops"
 TRUSTED = [  # what these trees are made of, beyond what skops trusts by itself
     "functools.partial",
@@ -121,7 +122,7 @@ class Ranker:
             max_iter=settings.trees,
             learning_rate=settings.learning_rate,
             max_leaf_nodes=settings.leaves,
-            min_samples_leaf=settings.least_rows,
+            min_samples_leaf=min(settings.least_rows, max(1, len(frame) // SMALL)),
             l2_regularization=settings.l2,
             categorical_features=np.array(schema.is_category),
             early_stopping=False,

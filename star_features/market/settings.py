@@ -32,7 +32,7 @@ class MarketSettings(Settings):
     """Length of the window, which ends on 2026-01-11 00:00 UTC."""
 
     taken_share: float = Field(default=0.36, gt=0.01, lt=0.99)
-    """Share of the shown jobs that are taken (label 1)."""
+    """Share of first showings that are taken (label 1); second ones lift the whole by some 0.03."""
 
     shown_again: float = Field(default=0.3, ge=0, lt=1)
     """Share of the taken rows after which the same job is shown to the same member once more."""

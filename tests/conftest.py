@@ -1,4 +1,4 @@
-"""One small home for all pipeline tests: the README's CSV example, run once from end to end."""
+"""One small home for all tests of whole runs: the README's CSV example, run once."""
 
 import shutil
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pipelines.home import Home
 from pipelines.receipts import Receipt
 from pipelines.run import stages
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "examples" / "small_csv"
 QUICK = "seed = 0\nhidden = 16\nheads = 2\nepochs = 2\nlabels_per_epoch = 200\nbatch_size = 32\n"
 

@@ -1,0 +1,5 @@
+"""`python -m pipelines` is `star`."""
+
+from pipelines.cli import main
+
+main()

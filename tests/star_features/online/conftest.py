@@ -160,7 +160,7 @@ def settings(request: pytest.FixtureRequest) -> Callable[[str, Path], dict[str, 
     return of
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
 def world(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Callable[..., dict[str, Any]]
 ) -> Iterator[SimpleNamespace]:

@@ -1,7 +1,7 @@
 """What every fast store owes: Feast reads what it writes, it reads what Feast writes, in order."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,7 +179,7 @@ def feast_writes(store: Any, key: str, vector: list[float], event: datetime) -> 
             "space": Value(string_val="job_graph_v1@a"),
         },
         event,
-        datetime.now(UTC),
+        event,
     )
     view = store.get_feature_view(VIEW)
     store._get_provider().online_write_batch(store.config, view, [row], None)

@@ -48,9 +48,7 @@ class HoldBack:
             wanted = min(max(wanted, LEAST_HELD), rows)
         out_B = np.zeros(rows, dtype=bool)
         out_B[np.argsort(tickets_B, kind="stable")[:wanted]] = True
-        # Tickets are drawn anew: those that chose the rows of this block are all small.
-        fresh = self._rng.random(wanted)
-        back = self._keep(source_BD[out_B], target_BE[out_B], fresh)
+        back = self._keep(source_BD[out_B], target_BE[out_B], tickets_B[out_B])
         if back is None:
             return source_BD[~out_B], target_BE[~out_B]
         return (

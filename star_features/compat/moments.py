@@ -7,8 +7,9 @@ What a map needs to know about N pairs, in memory that does not grow with N.
 
 Counts, means and centred products are kept in float64. Each block is centred by its own mean and
 multiplied in the block's own type, then joined by Chan's update, so that a large common offset
-costs no digits. float32 blocks are multiplied in float32: over 100,000 unit vectors the Gram
-matrix then differs from a float64 one by some 1e-7 of its largest value, at twice the speed.
+costs no digits. float32 blocks are multiplied in float32: over 30,000 unit vectors of width 384
+the scatter then differs from a float64 one by 6e-8 of its largest value and a ridge by 2e-7, in
+less than half of the time.
 
 Shapes: N rows of a block, D width of the source space, E width of the target space.
 """

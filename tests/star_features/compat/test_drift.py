@@ -69,6 +69,15 @@ def test_a_small_batch_of_the_same_space_raises_no_alarm(world, seed: int, rows:
     assert found["length_shift"] < 1e-6
 
 
+def test_distances_of_the_same_space_are_not_those_of_chance(statistics_of) -> None:
+    rng = np.random.default_rng(0)
+    whole = statistics_of(rng.standard_normal((20_000, 2))).moments
+    batches = [statistics_of(rng.standard_normal((60, 2))).moments for _ in range(101)]
+    # Uncorrected, the medians would be about 0.1 and 0.2.
+    assert np.median([mean_shift(whole, batch) for batch in batches]) < 0.05
+    assert np.median([covariance_distance(whole, batch) for batch in batches]) < 0.05
+
+
 def test_the_mean_shift_is_counted_in_standard_deviations(statistics_of) -> None:
     rows = np.random.default_rng(0).standard_normal((20_000, 4))
     shifted = rows[::-1] + np.array([1.0, 0, 0, 0])

@@ -25,6 +25,7 @@ from star_features.progress import bar
 from star_features.spaces import Space, digest, unit
 from star_features.text import backbone, canaries, parallel, tokens, weights
 from star_features.text.packing import POOLINGS, batches, pack
+from star_features.text.prepack import can_prepack, prepack
 from star_features.text.settings import EncoderSettings, Pooling, Side
 
 # Raise when a change in this folder moves vectors: it is part of every space id.
@@ -191,13 +192,15 @@ class TextEncoder:
         return np.concatenate(rows)
 
     def _settle(self, wanted_CD: NDArray[np.float32]) -> None:
-        """Bring the model to its device and dtype; the canaries must survive it."""
+        """Bring the model to its device, dtype and layout; the canaries must survive it."""
         device = _chosen_device(self.settings.device)
         dtype = torch.bfloat16 if self.settings.dtype == "bfloat16" else torch.float32
         if dtype == torch.bfloat16 and not multiplies_bfloat16(device):
             self.notes.append(f"bfloat16 was asked for; {device} has no units for it: float32.")
             dtype = torch.float32
         self.model.to(device=device, dtype=dtype)
+        if can_prepack(self.model):
+            prepack(self.model, self.settings.token_budget)
         canaries.agree(
             self.settings.adapter or self.settings.model,
             self.canaries(),

@@ -17,6 +17,7 @@ from star_features.text import backbone, canaries, weights
 from star_features.text import encoder as encoder_module
 from star_features.text.encoder import TextEncoder
 from star_features.text.packing import Packed
+from star_features.text.prepack import prepack
 from star_features.text.settings import EncoderSettings
 
 
@@ -148,3 +149,27 @@ def test_bfloat16_with_units_for_it_stays_near_float32(
     assert next(encoder.model.parameters()).dtype == torch.bfloat16
     got_ND, wanted_ND = (e.encode(texts, "job").vectors_ND for e in (encoder, mistral))
     assert (got_ND * wanted_ND).sum(axis=1).min() > 0.995
+
+
+def test_a_prepacked_model_equals_the_plain_one_with_and_without_gelu() -> None:
+    class GELUActivation(nn.GELU):
+        pass
+
+    class Block(nn.Module):
+        def __init__(self, activation: nn.Module) -> None:
+            super().__init__()
+            self.dense = nn.Linear(5, 7)
+            self.intermediate_act_fn = activation
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.intermediate_act_fn(self.dense(x))
+
+    torch.manual_seed(2)
+    for activation in (GELUActivation(), nn.GELU(approximate="tanh"), nn.ReLU()):
+        model = nn.Sequential(Block(activation), nn.Linear(7, 3, bias=False))
+        x = torch.randn(1, 11, 5) * 3
+        with torch.inference_mode():
+            wanted = model(x)
+            prepack(model, tokens=4)
+            torch.testing.assert_close(model(x), wanted)
+        assert not isinstance(model[1], nn.Linear)

@@ -6,7 +6,7 @@ Fitting a map against `numpy.linalg.lstsq` and `scipy.linalg.orthogonal_procrust
 384 -> 200 and 4,096 -> 1,024 on 100,000 pairs, a noisy rotation with falling variances. Peers get
 both sides whole, in float32, and centre them on the clock, as a centred map needs; lstsq works in
 float64, as it always does; orthogonal_procrustes takes only equal widths, so its narrower side is
-padded with zeros. Ours reads the pairs as a stream of 10,000 rows, checks and centres them, and
+padded with zeros. Ours reads the pairs as a stream of 5,000 rows, checks and centres them, and
 keeps a tenth back for the figures of its receipt, all on the clock. Floor: numpy's two matrix
 products of the whole, float32. Memory is the most that numpy's arrays of ours took at once, on a
 stream and on one four times as long. `--quick`: 384 -> 200 on 40,000 and 768 -> 256 on 20,000.
@@ -29,7 +29,7 @@ from star_features.compat.maps import Map
 from star_features.spaces import unit
 
 NEW, OLD = "job_graph_v2@bench", "job_graph_v1@bench"
-CHUNK = 10_000
+CHUNK = 5_000
 Rows = NDArray[np.float32]
 RIDGE = FitSettings(methods=("ridge",), strengths=(1e-2,))
 PROCRUSTES = FitSettings(methods=("procrustes",))
@@ -51,7 +51,7 @@ class Shape:
 
 
 FULL = (Shape(384, 200, 100_000, 5, 40_000), Shape(4096, 1024, 100_000, 1, 20_000))
-QUICK = (Shape(384, 200, 40_000, 3, 10_000), Shape(768, 256, 20_000, 2, 10_000))
+QUICK = (Shape(384, 200, 40_000, 3, 16_000), Shape(768, 256, 20_000, 2, 16_000))
 
 
 class World:

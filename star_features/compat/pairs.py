@@ -96,13 +96,18 @@ def in_blocks(
                 f" after {widths[0]} -> {widths[1]}",
                 f"Wanted one width per space. Materialize both spaces whole, then: {command}",
             )
-        held.append((source, target))
+        # Rows that wait are copied: the reader may use its buffer again, and a view of the rest
+        # would keep the whole of what was read in memory.
         waiting += len(source)
-        while waiting >= BLOCK_ROWS:
-            joined = _joined(held)
-            yield joined[0][:BLOCK_ROWS], joined[1][:BLOCK_ROWS]
-            held = [(joined[0][BLOCK_ROWS:], joined[1][BLOCK_ROWS:])]
-            waiting -= BLOCK_ROWS
+        if waiting < BLOCK_ROWS:
+            held.append((source.copy(), target.copy()))
+            continue
+        source, target = _joined([*held, (source, target)])
+        whole = waiting - waiting % BLOCK_ROWS
+        for start in range(0, whole, BLOCK_ROWS):
+            yield source[start : start + BLOCK_ROWS], target[start : start + BLOCK_ROWS]
+        held = [(source[whole:].copy(), target[whole:].copy())]
+        waiting -= whole
     if waiting:
         yield _joined(held)
 

@@ -72,6 +72,19 @@ def test_blocks_are_the_same_however_the_stream_was_cut(cuts: list[int]) -> None
     assert all((source == -target).all() for source, target in blocks)
 
 
+def test_a_reader_may_use_its_buffer_again(monkeypatch) -> None:
+    monkeypatch.setattr(under_test, "BLOCK_ROWS", 8)
+
+    def reader():
+        buffer = np.empty((5, 1), dtype=np.float32)
+        for start in range(1, 31, 5):
+            buffer[:, 0] = np.arange(start, start + 5)
+            yield buffer, buffer
+
+    read = [source.copy() for source, _ in in_blocks(reader(), "here", "fit")]
+    assert np.concatenate(read).ravel().tolist() == list(range(1, 31))
+
+
 def test_a_pair_that_is_zero_on_either_side_is_left_out() -> None:
     source = np.array([[1], [0], [2], [3]], dtype=np.float32)
     target = np.array([[1], [5], [0], [3]], dtype=np.float32)

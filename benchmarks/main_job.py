@@ -9,6 +9,7 @@ of the simulation's own probabilities. `--quick`: one world of 1,000 members.
 """
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
@@ -36,7 +37,7 @@ def gaps(auc: dict[str, dict[str, float]], part: str) -> dict[str, float]:
     """How much each row of ORDER gains over the one before it."""
     return {
         f"{after} over {before}": auc[after][part] - auc[before][part]
-        for before, after in zip(ORDER, ORDER[1:], strict=False)
+        for before, after in pairwise(ORDER)
     }
 
 

@@ -160,17 +160,19 @@ def settings(request: pytest.FixtureRequest) -> Callable[[str, Path], dict[str, 
     return of
 
 
-@pytest.fixture(params=["sqlite", "redis", "postgres"])
-def world(
-    request: pytest.FixtureRequest, tmp_path: Path, settings: Callable[..., dict[str, Any]]
+@pytest.fixture(scope="session", params=["sqlite", "redis", "postgres"])
+def both(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    settings: Callable[..., dict[str, Any]],
 ) -> Iterator[SimpleNamespace]:
-    """One empty store, opened with our class (`fast`) and with Feast's own (`stock`)."""
-    kind = request.param
-    place = settings(kind, tmp_path)
-    stock = open_feast(tmp_path, {"type": kind, **place})
-    defined = definitions(tmp_path)
+    """One store, opened with our class (`fast`) and with Feast's own (`stock`)."""
+    kind, root = request.param, tmp_path_factory.mktemp(request.param)
+    place = settings(kind, root)
+    defined = definitions(root)
+    stock = open_feast(root, {"type": kind, **place})
     stock.apply(defined)
-    fast = open_feast(tmp_path, {"type": FAST[kind], **place})
+    fast = open_feast(root, {"type": FAST[kind], **place})
     yield SimpleNamespace(
         kind=kind,
         fast=fast,
@@ -180,5 +182,18 @@ def world(
         vectors_of=vectors_of,
         noon=NOON,
     )
-    stock.teardown()
     fast._get_provider().online_store.close()
+    if connection := getattr(stock._get_provider().online_store, "_conn", None):
+        connection.close()
+
+
+@pytest.fixture
+def world(both: SimpleNamespace) -> SimpleNamespace:
+    """`both`, without one row."""
+    views = [found for found in both.definitions if isinstance(found, FeatureView)]
+    online = both.stock._get_provider().online_store
+    both.drop = lambda: online.teardown(both.stock.config, views, [])
+    both.drop()
+    both.fast._get_provider().online_store.close()
+    online.update(both.stock.config, [], views, [], [], False)
+    return both

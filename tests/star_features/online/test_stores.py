@@ -156,7 +156,8 @@ def test_nan_and_ragged_vectors_are_refused(world: SimpleNamespace) -> None:
 def test_a_view_without_a_table_names_the_next_command(world: SimpleNamespace) -> None:
     if world.kind == "redis":
         pytest.skip("Redis has no tables")
-    world.stock.teardown()
+    world.drop()
+    world.fast._get_provider().online_store.close()
     with pytest.raises(StoreError, match="star apply"):
         world.fast._get_provider().online_store.write_rows(
             world.fast.config, *rows_of(world, world.batch(["j1"], [1, 2, 3]))

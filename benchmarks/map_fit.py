@@ -64,9 +64,9 @@ class World:
         turn = rng.standard_normal((shape.width, shape.other), dtype=np.float32)
         self.turn_DE = np.linalg.qr(turn)[0]
 
-    def stream(self, pairs: int) -> Iterator[tuple[Rows, Rows]]:
-        for start in range(0, pairs, CHUNK):
-            yield self.chunk(start, min(CHUNK, pairs - start))
+    def stream(self, pairs: int, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
+        for start in range(0, pairs, chunk):
+            yield self.chunk(start, min(chunk, pairs - start))
 
     def chunk(self, start: int, rows: int) -> tuple[Rows, Rows]:
         rng = np.random.default_rng([self.seed, start])
@@ -145,7 +145,7 @@ def ours(chunks: list[tuple[Rows, Rows]], settings: FitSettings) -> Map:
 def most_bytes(world: World, pairs: int) -> int:
     """Most bytes held at once while a stream of pairs is fitted."""
     tracemalloc.start()
-    fit(world.stream(pairs), source=NEW, target=OLD, settings=BOUNDED)
+    fit(world.stream(pairs, chunk=1000), source=NEW, target=OLD, settings=BOUNDED)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return most

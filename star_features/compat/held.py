@@ -51,10 +51,7 @@ class HoldBack:
         back = self._keep(source_BD[out_B], target_BE[out_B], tickets_B[out_B])
         if back is None:
             return source_BD[~out_B], target_BE[~out_B]
-        return (
-            np.concatenate([source_BD[~out_B], back[0]]),
-            np.concatenate([target_BE[~out_B], back[1]]),
-        )
+        return _in_place_of(source_BD, out_B, back[0]), _in_place_of(target_BE, out_B, back[1])
 
     def held(self) -> Held | None:
         """The pairs kept back so far; None before the first block."""
@@ -76,3 +73,12 @@ class HoldBack:
         self._kept = source_HD[stays_H], target_HE[stays_H]
         self._tickets_H = tickets_H[stays_H]
         return None if stays_H.all() else (source_HD[~stays_H], target_HE[~stays_H])
+
+
+def _in_place_of(block_BD: Vectors, out_B: NDArray[np.bool_], back_ND: Vectors) -> Vectors:
+    """The block without the rows that go out, with those that come back; usually as many."""
+    if len(back_ND) < np.count_nonzero(out_B):
+        return np.concatenate([block_BD[~out_B], back_ND])
+    swapped = block_BD.copy()
+    swapped[out_B] = back_ND
+    return swapped

@@ -93,7 +93,11 @@ class ByType(nn.Module):
 
 
 class Attention(nn.Module):
-    """One hop: rows read their sources with attention by edge type and add them to themselves."""
+    """One hop: rows read their sources with attention by edge type and add them to themselves.
+
+    Heads that begin with a relation each (a bias of 3 for its edge types) were tried on the demo
+    world, against one softmax drowning a job's one company: no gain in AUC.
+    """
 
     def __init__(self, vocabulary: Vocabulary, settings: GraphSettings) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from star_features.errors import ArtefactError
+from star_features.errors import UsageError
 from star_features.progress import bar
 from star_features.spaces import Space, digest, unit
 from star_features.text import backbone, canaries, parallel, tokens, weights
@@ -85,7 +85,7 @@ class TextEncoder:
         """Load, verify by SHA-256, and let the canaries sing.
 
         Raises:
-            UsageError: `model` is no model folder.
+            UsageError: `model` is no model folder, or the device is not here.
             ArtefactError: weights are missing or not the pinned ones, or a canary's vector is off.
         """
         folder = weights.locate(settings.model)
@@ -206,7 +206,7 @@ class TextEncoder:
             self.canaries(),
             wanted_CD,
             "Try dtype = float32; if that is refused too, the adapter was not applied, or the "
-            "architecture does not take texts laid end to end (docs/architecture.md, text).",
+            "architecture does not take texts laid end to end (star_features/text/packing.py).",
         )
 
 
@@ -224,5 +224,5 @@ def _chosen_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ArtefactError("device", "cuda was asked for and none is here", "device = cpu")
+        raise UsageError("device = cuda was asked for and none is here. Set device = cpu or auto.")
     return torch.device(wanted)

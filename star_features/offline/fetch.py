@@ -26,8 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from star_features.offline.pages import read_rows
 from star_features.offline.picks import Picks, file_and_row
 from star_features.offline.plan import Lookup
+from star_features.offline.sources import HISTORY_PART
 
 BATCH_ROWS = 1_024
 READ_AHEAD = 4 << 20
@@ -105,16 +107,38 @@ class _Work:
 
     def batches(self, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Any, Any]]:
         """Batches that hold wanted rows, the rows' numbers in the batch, and their slots."""
+        if not columns:
+            return
+        last = int(self.row_G[-1])
         present = [name for name in columns if name in self.meta.schema.to_arrow_schema().names]
         start = 0
         with pq.ParquetFile(self.file, metadata=self.meta, buffer_size=READ_AHEAD) as parquet:
             for batch in parquet.iter_batches(
-                BATCH_ROWS, row_groups=[self.group], columns=present, use_threads=False
+                min(BATCH_ROWS, last + 1),
+                row_groups=[self.group],
+                columns=present,
+                use_threads=False,
             ):
                 low, high = np.searchsorted(self.row_G, [start, start + batch.num_rows])
                 if high > low:
                     yield batch, self.row_G[low:high] - start, self.slot_G[low:high]
                 start += batch.num_rows
+                if start > last:
+                    return
+
+    def fill(self, name: str, matrix_SD: NDArray[Any]) -> None:
+        """Copy the wanted vectors into their slots, past the Parquet reader where that is safe."""
+        if HISTORY_PART.search(self.file.as_posix()) and read_rows(
+            self.file, self.meta, self.group, name, self.row_G, self.slot_G, matrix_SD
+        ):
+            return
+        for batch, rows, slots in self.batches([name]):
+            if name not in batch.schema.names:
+                raise Ragged(name)
+            numbers = _numbers(batch.column(name), name)
+            if numbers.shape[1] != matrix_SD.shape[1]:
+                raise Ragged(name)
+            matrix_SD[slots] = numbers[rows]
 
 
 def _read(
@@ -187,18 +211,11 @@ def _run(
     """Fill the matrices; return the other columns as pieces, each with its slots."""
 
     def one(work: _Work) -> list[tuple[NDArray[np.int64], pa.Table]]:
-        pieces = []
-        for batch, rows, slots in work.batches([*matrices, *rest]):
-            for name, matrix_SD in matrices.items():
-                if name not in batch.schema.names:
-                    raise Ragged(name)
-                numbers = _numbers(batch.column(name), name)
-                if numbers.shape[1] != matrix_SD.shape[1]:
-                    raise Ragged(name)
-                matrix_SD[slots] = numbers[rows]
-            if rest:
-                pieces.append((slots, _take(batch, rows, rest, fields)))
-        return pieces
+        for name, matrix_SD in matrices.items():
+            work.fill(name, matrix_SD)
+        return [
+            (slots, _take(batch, rows, rest, fields)) for batch, rows, slots in work.batches(rest)
+        ]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         return [piece for pieces in pool.map(one, works) for piece in pieces]

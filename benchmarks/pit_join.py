@@ -1,0 +1,251 @@
+"""
+The point-in-time join against Feast's own DuckDB store and against ASOF joins written by hand.
+
+    python -m benchmarks.pit_join [--quick]
+
+Members and jobs, each with an embedding view; labels name one of each at a random time. Histories
+lie as `star_features.store.history` writes them, 20 versions an entity. All contestants return the
+whole result as one Arrow table. By hand, in DuckDB, for the same two views: *plain* joins ASOF with
+the vectors in the row; *keys first* joins ASOF on keys and times, then fetches the vectors by file
+and row number. A claim against "by hand" is against the faster of the two in the same round.
+
+Memory: peak of a fresh process that streams the result (`to_arrow_batches`), on a history and on
+one eight times as deep, with the same entities and labels; the same for Feast's store, which has
+no stream. Both stores join with two threads and memory_limit 512MB where they have the setting.
+"""
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from benchmarks.common import Claim, arguments, interleaved, median_ratio, report
+from star_features.store.history import TIME, History, as_lists
+
+OURS = "star_features.offline.store.StarOfflineStore"
+SETTINGS = {OURS: {"memory_limit": "512MB", "threads": 2}, "duckdb": {}}
+MONTHS = np.arange("2023-01", "2024-01", dtype="datetime64[M]")
+ENTITIES = ("member", "job")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One case: width, rows of each view, versions of an entity, labels, rounds."""
+
+    width: int
+    rows: int
+    depth: int
+    labels: int
+    rounds: int
+
+    @property
+    def entities(self) -> int:
+        return self.rows // self.depth
+
+
+FULL = (Shape(200, 500_000, 20, 50_000, 3), Shape(1024, 200_000, 20, 50_000, 3))
+QUICK = (Shape(200, 60_000, 20, 6_000, 3), Shape(1024, 12_000, 20, 1_200, 3))
+DEEP = Shape(200, 40_000, 10, 20_000, 1)
+QUICK_DEEP = Shape(200, 6_000, 10, 3_000, 1)
+
+
+def write_history(root: Path, entity: str, shape: Shape, seed: int) -> None:
+    """One part a month, rows in any order, as a year of nightly runs leaves them."""
+    history = History.of_vectors(root, f"{entity}_graph_v1")
+    for number, month in enumerate(MONTHS):
+        rng = np.random.default_rng([seed, number, ENTITIES.index(entity)])
+        rows = shape.rows // len(MONTHS)
+        times_N = times(rng, rows, month, month + 1)
+        columns = {
+            history.key: names(entity, rng.integers(0, shape.entities, rows)),
+            "vector": as_lists(rng.standard_normal((rows, shape.width), dtype=np.float32)),
+            "space": pa.repeat(f"{entity}_graph_v1@bench", rows),
+            "input_hash": pa.repeat("bench", rows),
+            "event_timestamp": times_N,
+            "created": times_N,
+        }
+        path = history.folder / f"month={month}" / f"part-{number:020x}.parquet"
+        history._write(path, pa.table(columns).cast(history.schema))
+
+
+def label_frame(shape: Shape, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng([seed, 99])
+    columns = {
+        f"{entity}_id": names(entity, rng.integers(0, shape.entities, shape.labels))
+        for entity in ENTITIES
+    }
+    at = times(rng, shape.labels, MONTHS[0], MONTHS[-1] + 1)
+    return pa.table(columns | {"event_timestamp": at}).to_pandas()
+
+
+def times(rng: np.random.Generator, count: int, first: Any, end: Any) -> pa.Array:
+    low, high = (int(np.datetime64(month, "us").astype(np.int64)) for month in (first, end))
+    return pa.array(rng.integers(low, high, count), pa.int64()).cast(pa.timestamp("us")).cast(TIME)
+
+
+def names(entity: str, numbers_N: Any) -> pa.Array:
+    return pa.array([f"{entity}{number:08d}" for number in numbers_N], pa.string())
+
+
+def open_store(root: Path, offline: str) -> Any:
+    """Feast over the histories under `root`, with the offline store of that name."""
+    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+    from feast.data_format import ParquetFormat
+    from feast.types import Array, Float32, String
+
+    config = RepoConfig(
+        project="bench",
+        provider="local",
+        registry=str(root / f"{offline}.registry"),
+        online_store=None,
+        offline_store={"type": offline} | SETTINGS[offline],
+        entity_key_serialization_version=3,
+        repo_path=root,
+    )
+    store = FeatureStore(config=config)
+    for name in ENTITIES:
+        entity = Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
+        source = FileSource(
+            name=f"{name}_source",
+            path=str(root / f"{name}_graph_v1" / "**" / "*.parquet"),
+            file_format=ParquetFormat(),
+            timestamp_field="event_timestamp",
+            created_timestamp_column="created",
+        )
+        view = FeatureView(
+            name=f"{name}_graph_v1",
+            entities=[entity],
+            ttl=timedelta(0),
+            schema=[
+                Field(name=f"{name}_id", dtype=String),
+                Field(name="vector", dtype=Array(Float32)),
+                Field(name="space", dtype=String),
+            ],
+            source=source,
+        )
+        store.apply([entity, view])
+    return store
+
+
+def asked(store: Any, labels: pd.DataFrame) -> Any:
+    features = [f"{e}_graph_v1:{name}" for e in ENTITIES for name in ("vector", "space")]
+    return store.get_historical_features(labels, features, full_feature_names=True)
+
+
+def by_hand(root: Path, labels: pd.DataFrame, *, keys_first: bool) -> pa.Table:
+    """Both views as one would write them in DuckDB."""
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone='UTC'")
+        db.register("labels", labels)
+        db.execute("CREATE TEMP TABLE l0 AS SELECT * FROM labels")
+        seen = "".join(_seen(root, entity, keys_first) for entity in ENTITIES)
+        columns = ", ".join(f"{e}.vector AS {e}_vector, {e}.space AS {e}_space" for e in ENTITIES)
+        return db.execute(f"SELECT l0.*, {columns} FROM l0{seen}").to_arrow_table()
+
+
+def _seen(root: Path, entity: str, keys_first: bool) -> str:
+    stored = f"read_parquet('{root}/{entity}_graph_v1/*/*.parquet', hive_partitioning=false)"
+    asof = f"p.{entity}_id = h.{entity}_id AND p.event_timestamp >= h.event_timestamp"
+    if not keys_first:
+        asof = asof.replace("p.", "l0.").replace("h.", f"{entity}.")
+        return f" ASOF LEFT JOIN {stored} AS {entity} ON {asof}"
+    places = f"SELECT {entity}_id, event_timestamp, file_index, file_row_number FROM {stored}"
+    picks = (
+        f"SELECT p.rowid AS label, file_index, file_row_number FROM l0 AS p"
+        f" ASOF JOIN ({places}) AS h ON {asof}"
+    )
+    vectors = (
+        f"SELECT label, vector, space FROM ({picks}) AS picked JOIN"
+        f" (SELECT file_index, file_row_number, vector, space FROM {stored}) AS stored"
+        " USING (file_index, file_row_number)"
+    )
+    return f" LEFT JOIN ({vectors}) AS {entity} ON {entity}.label = l0.rowid"
+
+
+def peak(root: str, offline: str, shape: Shape, seed: int) -> float:
+    """MiB that a fresh process takes at most for the whole result, beyond what it had before."""
+    job = asked(open_store(Path(root), offline), label_frame(shape, seed))
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = resident("VmRSS")
+    if offline == OURS:
+        for _ in job.to_arrow_batches():
+            pass
+    else:
+        job.to_arrow()
+    return resident("VmHWM") - before
+
+
+def resident(line: str) -> float:
+    """MiB in memory, now (VmRSS) or at most (VmHWM); Linux only."""
+    status = Path("/proc/self/status").read_text().split(f"{line}:")[1]
+    return int(status.split()[0]) / 1024
+
+
+def peaks(shallow: Shape, seed: int) -> dict[str, dict[int, float]]:
+    """Peak memory beyond the imports by store and depth, each in a process of its own."""
+    found: dict[str, dict[int, float]] = {OURS: {}, "duckdb": {}}
+    for factor in (1, 8):
+        shape = replace(shallow, rows=shallow.rows * factor, depth=shallow.depth * factor)
+        with tempfile.TemporaryDirectory() as folder:
+            for entity in ENTITIES:
+                write_history(Path(folder), entity, shape, seed)
+            for offline in found:
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    found[offline][shape.depth] = pool.apply(peak, (folder, offline, shape, seed))
+    return found
+
+
+def timed(shape: Shape, seed: int) -> dict[str, list[float]]:
+    """Seconds of every contestant in every round, after one round to warm the files up."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for entity in ENTITIES:
+            write_history(root, entity, shape, seed)
+        labels = label_frame(shape, seed)
+        ours, feasts = open_store(root, OURS), open_store(root, "duckdb")
+        contestants: dict[str, Callable[[], object]] = {
+            "ours": lambda: asked(ours, labels).to_arrow(),
+            "Feast": lambda: asked(feasts, labels).to_arrow(),
+            "by hand, plain": lambda: by_hand(root, labels, keys_first=False),
+            "by hand, keys first": lambda: by_hand(root, labels, keys_first=True),
+        }
+        return interleaved(contestants, shape.rounds + 1)
+
+
+def main() -> None:
+    args = arguments(__doc__)
+    rows, claims = [], {}
+    for shape in QUICK if args.quick else FULL:
+        taken = {name: seconds[1:] for name, seconds in timed(shape, args.seed).items()}
+        case = f"{shape.width}-d, {shape.rows:,} × {shape.labels:,} × 2"
+        rows += [(case, name, median(seconds), "s") for name, seconds in taken.items()]
+        best = [min(pair) for pair in zip(*list(taken.values())[2:], strict=True)]
+        faster = median_ratio(taken["Feast"], taken["ours"])
+        goal = 7.0 if shape.width == 1024 else 3.0
+        claims[f"faster_than_feast_{shape.width}"] = Claim(faster, "times", goal)
+        over_hand = median_ratio(taken["ours"], best)
+        claims[f"time_over_by_hand_{shape.width}"] = Claim(over_hand, "times", 1.2, at_most=True)
+    for offline, of_depth in peaks(QUICK_DEEP if args.quick else DEEP, args.seed).items():
+        name = "ours" if offline == OURS else "Feast"
+        rows += [
+            (f"{depth} versions an entity", name, mib, "MiB") for depth, mib in of_depth.items()
+        ]
+        shallow, deep = of_depth.values()
+        target = 1.25 if offline == OURS else None
+        claims[f"memory_at_8_times_the_depth_{name.lower()}"] = Claim(
+            deep / shallow, "times", target, at_most=True
+        )
+    report("Point-in-time join", ("case", "who", "median", "unit"), rows, claims, args.seed)
+
+
+if __name__ == "__main__":
+    main()

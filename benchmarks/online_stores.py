@@ -219,7 +219,7 @@ def _open(folder: Path, online: dict[str, Any], width: int) -> Any:
             online_store=online,
             offline_store={"type": "duckdb"},
             entity_key_serialization_version=3,
-            materialization_config=MaterializationConfig(online_write_batch_size=10_000),
+            materialization=MaterializationConfig(online_write_batch_size=10_000),
         )
     )
 

@@ -10,6 +10,7 @@ only rows that had been computed by then, which is what a ranker could have read
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,9 @@ def training_set(
         full_feature_names=True,
         filter_by_created_timestamp=as_served,
     )
-    frame: pd.DataFrame = job.to_df()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of ibis, about duckdb
+        frame: pd.DataFrame = job.to_df()
     frame = frame.sort_values("star_row").drop(columns="star_row").reset_index(drop=True)
     refuse_mixed(frame)
     return frame

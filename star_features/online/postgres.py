@@ -2,8 +2,8 @@
 PostgreSQL, faster: `type: star_features.online.postgres.FastPostgreSQLOnlineStore`.
 
 Feast's tables, one row a feature. All views of a request are read by one statement; a batch is
-written by statements that carry whole columns as arrays. Connections come from a pool, one a
-thread; a write that meets another one waits for it, and every statement is its own transaction.
+written by statements that carry whole columns as arrays, in one transaction. Connections come from
+a pool, one a thread; rows are locked in the order of their keys, so that writers wait in turn.
 
 Shapes: N entities.
 """
@@ -11,7 +11,7 @@ Shapes: N entities.
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -40,6 +40,8 @@ from star_features.online.wire import NEVER
 
 STATEMENT_BYTES = 512 << 10
 """What one statement carries: with eight times as much the server was a quarter slower."""
+
+ATTEMPTS = 3
 
 MICROS_TO_2000 = 946_684_800_000_000  # PostgreSQL counts from 2000
 T = TypeVar("T")
@@ -80,8 +82,7 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
         rows = rows.once_each()
         statement = _upsert(f"{config.project}_{online_name(config, table)}", tuple(rows.values))
-        for params in _arrays(rows):
-            self._run(config, partial(Connection.execute, query=statement, params=params))
+        self._run(config, lambda db: _write(db, statement, rows))
 
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
@@ -109,16 +110,20 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
                 db.set_autocommit(True)
 
     def _run(self, config: RepoConfig, work: Callable[[Connection[Any]], T]) -> T:
-        """Run on a pooled connection, once more where the connection had gone stale."""
-        for attempt in (1, 2):
+        """Run on a pooled connection; again where it had gone stale or met a deadlock.
+
+        Both what we read and what we write may be run twice.
+        """
+        for attempt in range(ATTEMPTS):
             try:
                 with self._connections(config).connection() as db:
                     return work(db)
             except UndefinedTable as error:
                 raise StoreError(f"{error}Run this first: star apply") from error
             except (OperationalError, InterfaceError) as error:
-                if attempt == 2:
+                if attempt + 1 == ATTEMPTS:
                     raise StoreError(f"the PostgreSQL online store: {error}") from error
+                self._connections(config).check()  # a restarted server cut all of them at once
             except Error as error:
                 raise StoreError(f"the PostgreSQL online store refused: {error}") from error
         raise AssertionError("unreachable")
@@ -171,6 +176,13 @@ def _sorted_out(reads: Sequence[ViewRead], rows: list[Any]) -> list[Columns]:
     ]
 
 
+def _write(db: Connection[Any], statement: sql.Composed, rows: Rows) -> None:
+    """All rows in one transaction: a commit waits for the disk, whatever it carries."""
+    with db.transaction():
+        for params in _arrays(rows):
+            db.execute(statement, params)
+
+
 @lru_cache(maxsize=256)
 def _upsert(name: str, features: tuple[str, ...]) -> sql.Composed:
     """One statement for arrays of keys and times, and of values and texts a feature."""
@@ -207,7 +219,7 @@ def _upsert(name: str, features: tuple[str, ...]) -> sql.Composed:
 
 
 def _arrays(rows: Rows) -> Iterator[list[Any]]:
-    """Parameters of `_upsert`, sorted by entity: two writers then never wait for each other."""
+    """Parameters of `_upsert`, sorted by entity: of two writers one then waits, never both."""
     order = sorted(range(len(rows)), key=rows.keys.__getitem__)
     row_bytes = sum(len(v) for column in rows.values.values() for v in column) // max(1, len(rows))
     step = max(1, STATEMENT_BYTES // max(1, row_bytes))

@@ -13,6 +13,7 @@ Shapes: N entities.
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -150,25 +151,28 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
         Both what we read and what we write may be said twice.
         """
         pool = self._get_client(config.online_store).connection_pool
-        for attempt in (1, 2):
-            connection = pool.get_connection()
-            try:
+        try:
+            with suppress(RedisConnectionError, TimeoutError), _borrowed(pool) as connection:
                 return say(connection)
-            except (RedisConnectionError, TimeoutError) as error:
-                connection.disconnect()
-                if attempt == 2:
-                    raise StoreError(
-                        f"the Redis online store cannot be reached: {error}"
-                    ) from error
-            except RedisError as error:
-                connection.disconnect()  # replies may still be on their way
-                raise StoreError(f"the Redis online store refused: {error}") from error
-            except BaseException:
-                connection.disconnect()
-                raise
-            finally:
-                pool.release(connection)
-        raise AssertionError("unreachable")
+            with _borrowed(pool) as connection:
+                return say(connection)
+        except (RedisConnectionError, TimeoutError) as error:
+            raise StoreError(f"the Redis online store cannot be reached: {error}") from error
+        except RedisError as error:
+            raise StoreError(f"the Redis online store refused: {error}") from error
+
+
+@contextmanager
+def _borrowed(pool: Any) -> Iterator[Any]:
+    """A connection of the pool; one that failed may still have replies coming, so it is cut."""
+    connection = pool.get_connection()
+    try:
+        yield connection
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
 
 
 def _asks(read: ViewRead, project: bytes) -> bytes:

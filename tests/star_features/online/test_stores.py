@@ -153,9 +153,8 @@ def test_nan_and_ragged_vectors_are_refused(world: SimpleNamespace) -> None:
     assert world.vectors_of(world.stock, ["j1"]) == {"j1": None}
 
 
+@pytest.mark.parametrize("both", ["sqlite", "postgres"], indirect=True)
 def test_a_view_without_a_table_names_the_next_command(world: SimpleNamespace) -> None:
-    if world.kind == "redis":
-        pytest.skip("Redis has no tables")
     world.drop()
     world.fast._get_provider().online_store.close()
     with pytest.raises(StoreError, match="star apply"):

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from star_features.offline.pages import read_rows
+from star_features.offline.pages import Levels, read_rows
 from star_features.offline.picks import Picks, file_and_row
 from star_features.offline.plan import Lookup
 from star_features.offline.sources import HISTORY_PART
@@ -126,10 +126,10 @@ class _Work:
                 if start > last:
                     return
 
-    def fill(self, name: str, matrix_SD: NDArray[Any]) -> None:
+    def fill(self, name: str, matrix_SD: NDArray[Any], levels_seen: set[Levels]) -> None:
         """Copy the wanted vectors into their slots, past the Parquet reader where that is safe."""
         if HISTORY_PART.search(self.file.as_posix()) and read_rows(
-            self.file, self.meta, self.group, name, self.row_G, self.slot_G, matrix_SD
+            self.file, self.meta, self.group, name, self.row_G, self.slot_G, matrix_SD, levels_seen
         ):
             return
         for batch, rows, slots in self.batches([name]):
@@ -210,9 +210,11 @@ def _run(
 ) -> list[tuple[NDArray[np.int64], pa.Table]]:
     """Fill the matrices; return the other columns as pieces, each with its slots."""
 
+    levels_seen: set[Levels] = set()
+
     def one(work: _Work) -> list[tuple[NDArray[np.int64], pa.Table]]:
         for name, matrix_SD in matrices.items():
-            work.fill(name, matrix_SD)
+            work.fill(name, matrix_SD, levels_seen)
         return [
             (slots, _take(batch, rows, rest, fields)) for batch, rows, slots in work.batches(rest)
         ]

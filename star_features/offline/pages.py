@@ -27,6 +27,9 @@ PLAIN, DICTIONARY = 0, (2, 8)
 HEADER_BYTES = 1 << 10
 """Read for a page header; it holds a few numbers and the page's smallest and largest value."""
 
+Levels = tuple[int, int, int, bytes]
+"""Width, how far into a list a page begins, its numbers, and where lists start in it, encoded."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -48,11 +51,13 @@ def read_rows(
     row_R: NDArray[np.int64],
     slot_R: NDArray[np.int64],
     matrix_SD: NDArray[Any],
+    levels_seen: set[Levels],
 ) -> bool:
     """Fill the slots of the wanted rows of a row group; False where its pages are not of that kind.
 
     Args:
         row_R: row numbers within the group, ascending.
+        levels_seen: what was found right before; shared, for most pages are alike in this.
     """
     width = matrix_SD.shape[1]
     chunk = _chunk(meta, group, column)
@@ -60,7 +65,7 @@ def read_rows(
         return False
     try:
         with file.open("rb") as handle:
-            reader = _Reader(handle.fileno(), chunk, width)
+            reader = _Reader(handle.fileno(), chunk, width, levels_seen)
             for page in reader.pages():
                 if _wanted(page, row_R, width):
                     _place(page, reader.numbers(page), row_R, slot_R, matrix_SD)
@@ -100,12 +105,11 @@ DTYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "DOUBLE": np.dtype
 class _Reader:
     """The pages of one column chunk."""
 
-    def __init__(self, descriptor: int, chunk: Any, width: int) -> None:
+    def __init__(self, descriptor: int, chunk: Any, width: int, levels_seen: set[Levels]) -> None:
         self.descriptor, self.chunk, self.width = descriptor, chunk, width
         self.dtype = DTYPES[chunk.physical_type]
         self.dictionary = np.zeros(0, self.dtype)
-        self.levels_seen: set[tuple[int, bytes]] = set()
-        """Levels that were found right before, by phase: most pages have the same."""
+        self.levels_seen = levels_seen
 
     def pages(self) -> Iterator[Page]:
         """The data pages, in order; the dictionary is read on the way."""
@@ -149,13 +153,13 @@ class _Reader:
         return memoryview(pa.Codec(codec).decompress(body, decompressed_size=unpacked)).cast("B")
 
     def _check_levels(self, page: Page, levels: bytes) -> None:
-        phase = (page.first % self.width, levels)
-        if phase in self.levels_seen:
+        found = (self.width, page.first % self.width, page.count, levels)
+        if found in self.levels_seen:
             return
         starts_V = np.arange(page.first, page.first + page.count) % self.width == 0
         if not np.array_equal(_hybrid(levels, page.count, 1), 1 - starts_V):
             raise _Unlike
-        self.levels_seen.add(phase)
+        self.levels_seen.add(found)
 
 
 def _wanted(page: Page, row_R: NDArray[np.int64], width: int) -> bool:

@@ -25,7 +25,7 @@ def read(path: Path, row_R: NDArray[np.int64], width: int) -> NDArray[Any] | Non
     """The wanted rows of the first row group, in their order; None where it declines."""
     meta = pq.read_metadata(path)
     out_RD = np.full((len(row_R), width), np.nan, np.float32)
-    done = read_rows(path, meta, 0, "vector", row_R, np.arange(len(row_R)), out_RD)
+    done = read_rows(path, meta, 0, "vector", row_R, np.arange(len(row_R)), out_RD, set())
     return out_RD if done else None
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipelines import training_set
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, read_receipt
-from pipelines.roles import ids, roles
+from pipelines.roles import ids, protocol_of, roles
 from star_features.errors import DataError
 from star_features.evaluation.attainable import align_truth, attainable_auc
 from star_features.evaluation.metrics import auc
@@ -63,6 +63,8 @@ def _work(home: Home) -> Facts:
     best.save(home.ranker)
     return {
         "simulated": tables.simulated,
+        "protocol": protocol_of(tables),
+        "drawn_negatives": int(test["sampled"].sum()),
         "auc": rows,
         "slices": {name: int(mask.sum()) for name, mask in masks.items()},
         "rows": {"train": len(train), "test": len(test)},

@@ -72,9 +72,11 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     """AUC by features and slice; then one member's best jobs, read online."""
     facts = receipt.facts
     slices = list(facts["slices"])
-    simulated = " (simulated interactions)" if facts["simulated"] else ""
+    later = "later" if facts["protocol"] == "time-split" else "held-out"
+    against = ", against jobs drawn by chance" if facts["drawn_negatives"] else ""
+    simulated = " (simulated)" if facts["simulated"] else ""
     heads = [f"{name}\n{facts['slices'][name]:,} rows" for name in slices]
-    table = _table(f"Ranker AUC on later interactions{simulated}", "features", *heads)
+    table = _table(f"Ranker AUC on {later} interactions{against}{simulated}", "features", *heads)
     for name, row in facts["auc"].items():
         table.add_row(name, *(_number(row[part]) for part in slices))
     console.print(table)

@@ -10,24 +10,31 @@ Contestants, on the same data and in the same run, on SQLite, Redis and Postgres
 - proto: the same response, its float lists taken from the proto into numpy
 - floor: packed float32 under one key from the bare driver, `np.frombuffer`, member, then jobs
 
-`--quick`: 200 and 4,096 wide, 500 jobs, fewer rounds.
+Then 1, 4 and 16 threads on one reader, 200 wide and 100 jobs: requests per second and p99; and how
+much the process grows over many requests.
+
+`--quick`: 200 and 4,096 wide, 500 jobs, fewer rounds and requests.
 """
 
 import gc
+import os
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Claim, arguments, interleaved, median_ratio, report
+from benchmarks.common import Claim, arguments, interleaved, median_ratio, report, seconds
 from benchmarks.online_stores import FAST, Floor, floor_of, open_stores, rows, servers
 from star_features.online.writer import write_batches
 from star_features.serving import FeatureReader
 
 AT_MOST = {200: 2.2, 4096: 1.5}
 FASTER_THAN_TO_DICT = 4.0
+GROWTH_MIB = 16.0
 
 
 def main() -> None:
@@ -43,6 +50,9 @@ def main() -> None:
                 world = World(kind, place, Path(folder), width, settings.seed)
                 for count in counts:
                     world.measure(count, rounds, table, claims)
+                if width == 200:
+                    world.crowd(200 if settings.quick else 2000, claims)
+                    world.grow(3000 if settings.quick else 100_000, claims)
     columns = ["store", "width", "jobs", "floor ms", "SDK", "proto", "to_dict", "SDK p99"]
     report("one member and N jobs: times the floor", columns, table, claims, settings.seed)
 
@@ -89,6 +99,36 @@ class World:
             median_ratio(taken["to_dict"], sdk), "x", FASTER_THAN_TO_DICT
         )
 
+    def crowd(self, requests: int, claims: dict[str, Claim]) -> None:
+        """Requests per second, and p99, of several threads on one reader."""
+        jobs = self.rng.choice(self.ids, 100, replace=False).tolist()
+        for threads in (1, 4, 16):
+            with ThreadPoolExecutor(threads) as pool:
+                start = time.perf_counter()
+                taken = list(
+                    pool.map(
+                        lambda _: seconds(lambda: self.reader.read("m", jobs)), range(requests)
+                    )
+                )
+                whole = time.perf_counter() - start
+            name = f"{self.kind}_{threads}_threads"
+            claims[f"{name}_requests"] = Claim(requests / whole, "1/s")
+            claims[f"{name}_p99"] = Claim(float(np.quantile(taken, 0.99)) * 1000, "ms")
+
+    def grow(self, requests: int, claims: dict[str, Claim]) -> None:
+        """MiB that the process grows by over many small requests, after a first tenth of them."""
+        self._read_some(requests // 10)
+        before = resident_mib()
+        self._read_some(requests)
+        claims[f"{self.kind}_growth_over_{requests}_requests"] = Claim(
+            resident_mib() - before, "MiB", GROWTH_MIB, at_most=True
+        )
+
+    def _read_some(self, requests: int) -> None:
+        for start in range(requests):
+            at = start % (len(self.ids) - 10)
+            self.reader.read("m", self.ids[at : at + 10])
+
     def _contestants(self, picks: list[list[str]]) -> dict[str, Callable[[], object]]:
         turns = {name: iter(picks) for name in ("floor", "SDK", "proto", "to_dict")}
 
@@ -111,6 +151,11 @@ class World:
             )
             for name, ids in (("member", ["m"]), ("job", jobs))
         ]
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _from_proto(response: Any) -> object:

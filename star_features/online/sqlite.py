@@ -2,7 +2,8 @@
 SQLite, faster: `type: star_features.online.sqlite.FastSqliteOnlineStore`.
 
 Feast's tables, one row a feature, read by one query a view and written by one upsert a batch.
-Readers go on while a batch is written (write-ahead log); every thread has its own connection.
+Readers go on while a batch is written (write-ahead log); no two
+threads use one connection at the same time.
 
 Feast keeps whole seconds here. Two columns of ours, `event_us` and `created_us`, hold the times
 exactly; Feast neither reads nor writes them, so they count only while they agree with `event_ts`.
@@ -11,9 +12,9 @@ Shapes: N entities.
 """
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
@@ -69,22 +70,21 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
     """Feast's SQLite store with column reads, one-statement writes and an order."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
         self._exact: set[str] = set()
 
     def read_columns(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[Columns]:
-        db = self._connection(config)
-        return [_read(db, f"{config.project}_{read.table}", read) for read in reads]
+        with self._borrowed(config) as db:
+            return [_read(db, f"{config.project}_{read.table}", read) for read in reads]
 
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
         name = f"{config.project}_{online_name(config, table)}"
-        db = self._connection(config)
         try:
-            self._ensure_exact(db, name)
-            with db:
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany(_upsert(name), _tuples(rows))
+            with self._borrowed(config) as db:
+                self._ensure_exact(db, name)
+                with db:
+                    db.execute("BEGIN IMMEDIATE")
+                    db.executemany(_upsert(name), _tuples(rows))
         except sqlite3.OperationalError as error:
             raise StoreError(_why(error, name)) from error
 
@@ -97,28 +97,24 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
             Path(self._get_db_path(config) + suffix).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close every connection; the next call opens new ones."""
-        while self._open:
-            self._open.pop().close()
-        self._local = threading.local()
+        """Close the connections; the next call opens new ones."""
+        while self._idle:
+            self._idle.pop().close()
         self._exact.clear()
 
-    def _connection(self, config: RepoConfig) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            path = Path(self._get_db_path(config))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(
-                path,
-                timeout=config.online_store.busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
-            db.execute("PRAGMA journal_mode=WAL")
-            self._local.db = db
-            self._open.append(db)
-        return db
+    @contextmanager
+    def _borrowed(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
+        """A connection that no other thread uses meanwhile: as many stay open as ever met."""
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = _connected(Path(self._get_db_path(config)), config.online_store.busy_seconds)
+        try:
+            yield db
+        except BaseException:
+            db.close()
+            raise
+        self._idle.append(db)
 
     def _ensure_exact(self, db: sqlite3.Connection, name: str) -> None:
         if name in self._exact:
@@ -128,6 +124,20 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
             if there and column not in there:
                 _add_column(db, name, column)
         self._exact.add(name)
+
+
+def _connected(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(
+        path,
+        timeout=busy_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    with suppress(sqlite3.OperationalError):  # somebody writes: the next connection switches
+        db.execute("PRAGMA journal_mode=WAL")
+    return db
 
 
 def _read(db: sqlite3.Connection, name: str, read: ViewRead) -> Columns:

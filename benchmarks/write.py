@@ -69,7 +69,8 @@ class Source:
 
     def write_to(self, kind: str, place: dict[str, Any], rounds: int) -> dict[str, list[float]]:
         fast, stock = open_stores(kind, place, self.root, self.width)
-        pq.write_table(self.rows, self.root / f"{kind}-{self.width}" / "job.parquet")
+        feasts = self.root / f"{kind}-{self.width}" / "job.parquet"
+        pq.write_table(self.rows, feasts, compression="zstd")  # as the history is
         floor = floor_of(kind, place)
         views = [stock.get_feature_view(VIEW)]
 

@@ -52,8 +52,8 @@ class Shape:
         return self.rows // self.depth
 
 
-FULL = (Shape(200, 500_000, 20, 50_000, 3), Shape(1024, 200_000, 20, 50_000, 3))
-QUICK = (Shape(200, 60_000, 20, 6_000, 3), Shape(1024, 12_000, 20, 1_200, 3))
+FULL = (Shape(200, 500_000, 20, 50_000, 2), Shape(1024, 200_000, 20, 50_000, 2))
+QUICK = (Shape(200, 60_000, 20, 15_000, 2), Shape(1024, 24_000, 20, 6_000, 2))
 DEEP = Shape(200, 40_000, 10, 20_000, 1)
 QUICK_DEEP = Shape(200, 6_000, 10, 3_000, 1)
 
@@ -84,7 +84,8 @@ def label_frame(shape: Shape, seed: int) -> pd.DataFrame:
         for entity in ENTITIES
     }
     at = times(rng, shape.labels, MONTHS[0], MONTHS[-1] + 1)
-    return pa.table(columns | {"event_timestamp": at}).to_pandas()
+    frame: pd.DataFrame = pa.table(columns | {"event_timestamp": at}).to_pandas()
+    return frame
 
 
 def times(rng: np.random.Generator, count: int, first: Any, end: Any) -> pa.Array:

@@ -192,19 +192,36 @@ def _place(
 
 def _hybrid(data: bytes, count: int, bits: int) -> NDArray[np.int64]:
     """Small integers from Parquet's mixture of runs and packed bits."""
-    pieces, at, length = [], 0, -(-bits // 8)
+    pieces: list[NDArray[np.int64]] = []
+    packed: list[bytes] = []  # neighbours are unpacked at once: a writer cuts them small
+    at, length = 0, -(-bits // 8)
     while at < len(data):
         header, at = _varint(data, at)
+        end = at + ((header >> 1) * bits if header & 1 else length)
         if header & 1:
-            packed = np.frombuffer(data, np.uint8, (header >> 1) * bits, at)
-            bit_VB = np.unpackbits(packed, bitorder="little").reshape(-1, bits)
-            pieces.append((bit_VB @ 2.0 ** np.arange(bits)).astype(np.int64))
-            at += len(packed)
+            packed.append(data[at:end])
         else:
-            value = int.from_bytes(data[at : at + length], "little")
-            pieces.append(np.full(header >> 1, value, np.int64))
-            at += length
-    return np.concatenate(pieces)[:count] if pieces else np.zeros(0, np.int64)
+            pieces.append(_unpacked(packed, bits))
+            packed = []
+            pieces.append(np.full(header >> 1, int.from_bytes(data[at:end], "little")))
+        at = end
+    return np.concatenate([*pieces, _unpacked(packed, bits)])[:count]
+
+
+def _unpacked(packed: list[bytes], bits: int) -> NDArray[np.int64]:
+    """Integers of a few bits each: the eight bytes in which one begins, shifted into place."""
+    if not packed:
+        return np.zeros(0, np.int64)
+    data = b"".join(packed)
+    if bits == 1:
+        return np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.int64)
+    bit_V = np.arange(len(data) * 8 // bits) * bits
+    at_V = bit_V >> 3
+    padded_N = np.frombuffer(data + bytes(8), np.uint8)
+    word_V = np.zeros(len(bit_V), np.int64)
+    for byte in range(-(-(bits + 7) // 8)):
+        word_V |= padded_N[at_V + byte].astype(np.int64) << (8 * byte)
+    return (word_V >> (bit_V & 7)) & ((1 << bits) - 1)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -5,7 +5,8 @@ Graph: train the graph tower once a version, then give everyone a vector as of e
 
 The model trains on the history only. Vectors follow as of its cut-off, as of every seventh day
 after it and as of now; someone who is new between two of these days gets a vector at his own time,
-from his text, his attributes and the earlier day's graph. What is in the history stays as it is.
+from his text, his attributes and the earlier day's graph, in which nobody's later text or
+attributes are seen, not even by others who are new. What is in the history stays as it is.
 """
 
 import shutil
@@ -198,13 +199,16 @@ def _infer_all(
 
 
 def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: Moment) -> pa.Table:
-    """Vectors as of one moment, of everyone who is there before the next one."""
+    """Vectors as of one moment, of everyone who is there before the next one.
+
+    Whoever is newer than the moment sees it with his own content, and stands at his own time.
+    """
     from star_features.graph.infer import infer
 
     there = since
     if moment.until is not None:
         there = since.filter(pc.less(since["updated_at"], pa.scalar(moment.until, TIME)))
-    ids, vectors_ND = infer(model, graph, moment.sees, entity, there[0].to_pylist())
+    ids, vectors_ND = infer(model, graph, moment.sees, entity, there[0].to_pylist(), fresh=True)
     at = pa.array([moment.at] * len(ids), TIME)
     since = there["updated_at"].combine_chunks()
     # Without times everybody's vector is from that one moment on.

@@ -9,7 +9,8 @@ From canonical tables (docs/architecture.md, "What flows") to a JobGraph.
 
 Node types: member, job, company, one per list column (its values, shared by members and jobs),
 and those that `edges` names. Interactions become edges in both directions, all kinds in one
-relation; shown-and-not-taken rows are labels, never edges.
+relation; shown-and-not-taken rows are labels, never edges. A row's `updated_at` is when its content
+became true: nobody sees it earlier (`job_graph` says exactly what is seen when).
 
 Shapes: N nodes of one type, E edges.
 """
@@ -33,6 +34,7 @@ from star_features.graph.job_graph import (
     Nodes,
     Relation,
     ids_checksum,
+    seen_after,
     sorted_relation,
 )
 from star_features.spaces import VectorTable
@@ -90,7 +92,8 @@ def build_graph(
         for entity in ENTITIES
     }
     built = {
-        name: _nodes(keys, text.get(name), columns.get(name, {})) for name, keys in ids.items()
+        name: _nodes(keys, _since(tables.get(name), keys), text.get(name), columns.get(name, {}))
+        for name, keys in ids.items()
     }
     bare = JobGraph(built, (), ids_checksum(ids))
     return JobGraph(built, tuple(_relations(bare, links)), bare.checksum)
@@ -126,8 +129,15 @@ def _interaction_links(interactions: pa.Table | None) -> list[Links]:
     return [Links("", ENTITIES, ids, at_E, tuple(kinds.tolist()), kind_E.astype(np.int64))]
 
 
-def _always(name: str, ends: tuple[str, str], src: Ids, dst: Ids) -> Links:
-    """Links of one kind that were always there."""
+def _since(table: pa.Table | None, ids: Ids) -> Ints:
+    """When each row's content became what it is; ALWAYS where the tables do not say."""
+    if table is None or "updated_at" not in table.column_names:
+        return np.full(len(ids), ALWAYS)
+    return micros(table["updated_at"])
+
+
+def _timeless(name: str, ends: tuple[str, str], src: Ids, dst: Ids) -> Links:
+    """Links of one kind without times of their own: they are content of their ends."""
     zeros_E = np.zeros(len(src), dtype=np.int64)
     return Links(name, ends, (src, dst), zeros_E + ALWAYS, ("",), zeros_E)
 
@@ -136,7 +146,8 @@ def _company_links(jobs: pa.Table) -> list[Links]:
     if "company_id" not in jobs.column_names:
         return []
     known = jobs.filter(pc.is_valid(jobs["company_id"]))
-    return [_always("", ("company", "job"), strings(known["company_id"]), strings(known["job_id"]))]
+    ids = strings(known["company_id"]), strings(known["job_id"])
+    return [_timeless("", ("company", "job"), *ids)]
 
 
 def _list_links(tables: Mapping[str, pa.Table], lists: Columns) -> list[Links]:
@@ -153,7 +164,7 @@ def _list_links(tables: Mapping[str, pa.Table], lists: Columns) -> list[Links]:
             }
             src = np.array([value for value, _ in pairs], dtype=np.str_)
             dst = np.array([owner for _, owner in pairs], dtype=np.str_)
-            found.append(_always("", (column, entity), src, dst))
+            found.append(_timeless("", (column, entity), src, dst))
     return found
 
 
@@ -166,7 +177,7 @@ def _edge_links(edges: pa.Table | None) -> list[Links]:
     for group in np.unique(group_E).tolist():
         src_type, relation, dst_type = group.split("\x1f")
         rows = edges.filter(pa.array(group_E == group))
-        links = _always(
+        links = _timeless(
             relation, (src_type, dst_type), strings(rows["src_id"]), strings(rows["dst_id"])
         )
         at_E = micros(rows["at"]) if "at" in rows.column_names else links.at_E
@@ -194,11 +205,14 @@ def _column(values: Any) -> Column:
     return Column(tuple(names[i] for i in order), rank[codes_N].astype(np.int64))
 
 
-def _nodes(ids: Ids, text: VectorTable | None, categories: Mapping[str, Column]) -> Nodes:
+def _nodes(
+    ids: Ids, since_N: Ints, text: VectorTable | None, categories: Mapping[str, Column]
+) -> Nodes:
     if text is None:
-        return Nodes(ids, np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool), categories)
+        none_ND, has_text_N = np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool)
+        return Nodes(ids, none_ND, has_text_N, since_N, categories)
     text_ND, has_text_N = text.aligned_to(ids.tolist())
-    return Nodes(ids, text_ND, has_text_N & text_ND.any(axis=1), categories, text.space)
+    return Nodes(ids, text_ND, has_text_N & text_ND.any(axis=1), since_N, categories, text.space)
 
 
 def _relations(graph: JobGraph, links: Sequence[Links]) -> Iterable[Relation]:
@@ -217,6 +231,7 @@ def _direction(
 ) -> Iterable[Relation]:
     if ends[1] not in ENTITIES:
         return
+    since_E = np.maximum(graph.since[src_E], graph.since[dst_E])
     yield sorted_relation(
         f"{ends[0]}{'-' if name else ''}{name}>{ends[1]}",
         ends,
@@ -224,6 +239,7 @@ def _direction(
         src_E=src_E,
         dst_E=dst_E - graph.offset(ends[1]),
         at_E=links.at_E,
+        after_E=seen_after(links.at_E, since_E),
         kind_E=links.kind_E,
         n_dst=len(graph.nodes[ends[1]]),
     )

@@ -7,7 +7,13 @@ Each node's state at a layer is computed once for all who read it, which sampled
 cannot do; memory is the states of two layers and the edges of one chunk. For a few ids only what
 lies within reach of them is computed: that is how one new member or job gets its vector.
 
-Shapes: N entities asked for, U nodes of a layer, D output width.
+    ids, vectors_ND = infer(model, graph, as_of, "job", ["new"], fresh=True)
+
+A *key* is a node as one viewer sees it: `2 * node` as anybody sees it at the time, `2 * node + 1`
+as one that is fresh sees itself. A fresh node is read by nobody but itself, so those asked for
+together do not learn of each other.
+
+Shapes: N entities asked for, U keys of a layer, R keys of a chunk, D output width.
 """
 
 from collections.abc import Sequence
@@ -36,12 +42,16 @@ def infer(
     entity: Literal["member", "job"],
     ids: Sequence[str] | None = None,
     *,
+    fresh: bool = False,
     chunk: int = CHUNK,
 ) -> tuple[NDArray[np.str_], Floats]:
     """Unit vectors of these members or jobs (all of them unless given), and their ids.
 
     Args:
-        as_of: only edges strictly earlier are seen; None sees all of them.
+        as_of: only edges strictly earlier are seen, and content that was there by then; None sees
+            everything.
+        fresh: those asked for see their own content (text, categories, attributes) although it is
+            newer than `as_of`; all else, the others' view of them too, stays as of then.
         chunk: destinations at a time: smaller needs less memory and changes nothing.
     """
     graph.verify()
@@ -53,17 +63,20 @@ def infer(
     model.eval()
     with torch.no_grad():
         unique_U, place_N = np.unique(node_N, return_inverse=True)
-        vectors_UD = _vectors(model, reading, unique_U, time, chunk).numpy()
+        newer_U = ~reading.view.is_known(unique_U, time)
+        key_U = 2 * unique_U + (newer_U if fresh else 0)
+        vectors_UD = _vectors(model, reading, key_U, time, chunk).numpy()
     model.train(was_training)
     return wanted, _defined(vectors_UD)[place_N]
 
 
-def _vectors(model: GraphModel, reading: Reading, node_U: Ints, time: int, chunk: int) -> Tensor:
-    needed = [node_U]
+def _vectors(model: GraphModel, reading: Reading, key_U: Ints, time: int, chunk: int) -> Tensor:
+    needed = [key_U]
     for _ in model.layers:
         needed.append(_reach(reading.view, needed[-1], time, chunk))
     needed.reverse()
-    h_UW = torch.cat([model.start(reading, part) for part in _chunks(needed[0], chunk * 16)])
+    wide = chunk * 16  # rows without edges are small
+    h_UW = torch.cat([_start(model, reading, part, time) for part in _chunks(needed[0], wide)])
     for number, layer in enumerate(model.layers):
         attention, sources, rows = cast(Attention, layer), needed[number], needed[number + 1]
         offered = attention.sources(h_UW)
@@ -71,44 +84,50 @@ def _vectors(model: GraphModel, reading: Reading, node_U: Ints, time: int, chunk
         for part in track(_chunks(rows, chunk), f"graph layer {number + 1}", unit="chunk"):
             hop = _hop(reading.view, part, sources, time)
             own_RW = h_UW.index_select(0, torch.from_numpy(hop.self_R))
-            parts.append(attention.rows(hop, offered, own_RW, model.ends(reading, part)))
+            parts.append(attention.rows(hop, offered, own_RW, model.ends(reading, part // 2)))
         h_UW = torch.cat(parts)
     return torch.cat(
         [
-            model.finish(part, model.ends(reading, nodes))
-            for part, nodes in zip(
-                torch.split(h_UW, chunk * 16), _chunks(node_U, chunk * 16), strict=True
-            )
+            model.finish(part, model.ends(reading, keys // 2))
+            for part, keys in zip(torch.split(h_UW, wide), _chunks(key_U, wide), strict=True)
         ]
     )
 
 
-def _chunks(node_U: Ints, size: int) -> list[Ints]:
-    return [node_U[i : i + size] for i in range(0, len(node_U), size)] or [node_U]
+def _chunks(key_U: Ints, size: int) -> list[Ints]:
+    return [key_U[i : i + size] for i in range(0, len(key_U), size)] or [key_U]
 
 
-def _seen(view: View, node_R: Ints, time: int) -> Edges:
-    """All in-edges of these nodes that are earlier than `time`."""
+def _start(model: GraphModel, reading: Reading, key_U: Ints, time: int) -> Tensor:
+    node_U, fresh_U = np.divmod(key_U, 2)
+    return model.start(reading, node_U, reading.view.is_known(node_U, time) | (fresh_U == 1))
+
+
+def _seen(view: View, key_R: Ints, time: int) -> Edges:
+    """All in-edges seen at `time`; one that is fresh has the attributes of its own time."""
+    node_R, fresh_R = np.divmod(key_R, 2)
+    time_R = np.full(len(node_R), time)
+    own_R = np.where(fresh_R == 1, view.since_U[node_R], time)
     nobody_R = np.full(len(node_R), NOBODY)
-    return in_edges(view, node_R, np.full(len(node_R), time), nobody_R, lambda _: ALL)
+    return in_edges(view, node_R, time_R, nobody_R, lambda _: ALL, attributes_R=own_R)
 
 
-def _reach(view: View, node_R: Ints, time: int, chunk: int) -> Ints:
-    """These nodes and all that they read, sorted."""
-    found = np.zeros(int(view.bounds[-1]), dtype=bool)
-    found[node_R] = True
-    for part in _chunks(node_R, chunk):
-        found[_seen(view, part, time).src_E] = True
+def _reach(view: View, key_R: Ints, time: int, chunk: int) -> Ints:
+    """These keys and all that they read, sorted."""
+    found = np.zeros(2 * int(view.bounds[-1]), dtype=bool)
+    found[key_R] = True
+    for part in _chunks(key_R, chunk):
+        found[2 * _seen(view, part, time).src_E] = True
     return np.flatnonzero(found).astype(np.int64)
 
 
-def _hop(view: View, node_R: Ints, source_U: Ints, time: int) -> Hop:
-    edges = _seen(view, node_R, time)
+def _hop(view: View, key_R: Ints, source_U: Ints, time: int) -> Hop:
+    edges = _seen(view, key_R, time)
     return Hop(
         n_src=len(source_U),
-        node_R=node_R,
-        self_R=np.searchsorted(source_U, node_R),
-        src_E=np.searchsorted(source_U, edges.src_E),
+        node_R=key_R // 2,
+        self_R=np.searchsorted(source_U, key_R),
+        src_E=np.searchsorted(source_U, 2 * edges.src_E),
         row_E=edges.row_E,
         type_E=edges.type_E,
         age_E=age_in_days(np.full(len(edges.src_E), time), edges.at_E),

@@ -6,6 +6,17 @@ destination is the position in `indptr_N1`. Everything is int64: DGL corrupts bl
 Members and jobs aggregate; every other node is a leaf, so nothing flows through it. That is why
 a new member or job changes nobody else's vector.
 
+What is seen at a time `t`:
+
+- a node's *content* (text, categories, its own learned row) where `since_N <= t`: a label exactly
+  at an edit sees the edited profile;
+- an edge with a time of its own (an interaction) where `at_E < t`: no label sees itself;
+- an edge without one, which is content too (company, list columns), once the content of both ends
+  is seen. Its age is not told: since when a row is as it is says little about each of its edges.
+
+`after_E` holds the last two as one number, since `since <= t` is `since - 1 < t` in whole
+microseconds: an edge is seen where `after_E < t`.
+
 Shapes: N nodes of one type, E edges of one relation, D text width.
 """
 
@@ -39,12 +50,14 @@ class Column:
 class Nodes:
     """All nodes of one type. `text_ND` is zero where `has_text_N` is false.
 
+    `since_N` is when each node's content became what it is; ALWAYS where nobody says.
     `text_space` is the space that the text vectors live in; empty where there are none.
     """
 
     ids: NDArray[np.str_]
     text_ND: Floats
     has_text_N: NDArray[np.bool_]
+    since_N: Ints
     categories: Mapping[str, Column] = field(default_factory=dict)
     text_space: str = ""
 
@@ -56,7 +69,8 @@ class Nodes:
 class Relation:
     """In-edges of one destination type from one source type.
 
-    The in-edges of destination `r` are `indptr_N1[r]:indptr_N1[r + 1]`, by time, then source.
+    The in-edges of destination `r` are `indptr_N1[r]:indptr_N1[r + 1]`, by `after_E`, then source.
+    `at_E` is an edge's own time, ALWAYS where it has none; `after_E` says who sees it.
     """
 
     name: str
@@ -66,10 +80,11 @@ class Relation:
     indptr_N1: Ints
     src_E: Ints
     at_E: Ints
+    after_E: Ints
     kind_E: Ints
 
     def __post_init__(self) -> None:
-        for name in ("indptr_N1", "src_E", "at_E", "kind_E"):
+        for name in ("indptr_N1", "src_E", "at_E", "after_E", "kind_E"):
             dtype = getattr(self, name).dtype
             if dtype != np.int64:
                 raise DataError(
@@ -112,6 +127,12 @@ class JobGraph:
             for name, nodes in self.nodes.items()
         }
 
+    @cached_property
+    def since(self) -> Ints:
+        """When each node's content became what it is, by global id."""
+        empty = np.empty(0, np.int64)
+        return np.concatenate([empty, *(nodes.since_N for nodes in self.nodes.values())])
+
     def offset(self, node_type: str) -> int:
         return int(self.bounds[self.types.index(node_type)])
 
@@ -153,6 +174,12 @@ def ids_checksum(ids: Mapping[str, Sequence[str] | NDArray[np.str_]]) -> str:
     return hasher.hexdigest()
 
 
+def seen_after(at_E: Ints, since_E: Ints) -> Ints:
+    """`after_E` of edges with these times, and this time since when both ends are what they are."""
+    content_E = np.maximum(since_E, ALWAYS + 1) - 1  # ALWAYS stays ALWAYS
+    return np.where(at_E == ALWAYS, content_E, at_E)
+
+
 def sorted_relation(
     name: str,
     ends: tuple[str, str],
@@ -161,11 +188,14 @@ def sorted_relation(
     src_E: Ints,
     dst_E: Ints,
     at_E: Ints,
+    after_E: Ints,
     kind_E: Ints,
     n_dst: int,
 ) -> Relation:
-    """Sort edges by destination, time, source, kind: the order of the input changes nothing."""
-    order = np.lexsort((kind_E, src_E, at_E, dst_E))
+    """Sort edges by destination, who sees them, source, kind, own time: the order of the input
+    changes nothing."""
+    order = np.lexsort((at_E, kind_E, src_E, after_E, dst_E))
     indptr_N1 = np.zeros(n_dst + 1, dtype=np.int64)
     np.cumsum(np.bincount(dst_E, minlength=n_dst), out=indptr_N1[1:])
-    return Relation(name, *ends, kinds, indptr_N1, src_E[order], at_E[order], kind_E[order])
+    edges = (values_E[order] for values_E in (src_E, at_E, after_E, kind_E))
+    return Relation(name, *ends, kinds, indptr_N1, *edges)

@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -63,16 +64,16 @@ class NodeInput(nn.Module):
         self.columns = nn.ModuleList(rows(values) for values in columns.values())
         self.id = None if ids is None else rows(ids)
 
-    def forward(self, inputs: Inputs, row_N: Ints) -> Tensor:
-        h_NW = self.bias.expand(len(row_N), -1)
+    def forward(self, inputs: Inputs) -> Tensor:
+        h_NW = self.bias.expand(len(inputs.has_text_N), -1)
         if self.text is not None and self.no_text is not None and inputs.text_ND is not None:
-            text_ND = torch.from_numpy(inputs.text_ND[row_N]) * self.text.in_features**0.5
-            missing_N1 = 1 - torch.from_numpy(inputs.has_text_N[row_N]).unsqueeze(1)
+            text_ND = torch.from_numpy(inputs.text_ND) * self.text.in_features**0.5
+            missing_N1 = 1 - torch.from_numpy(inputs.has_text_N).unsqueeze(1)
             h_NW = h_NW + self.text(text_ND) + missing_N1 * self.no_text
         for column, rows in enumerate(self.columns):
-            h_NW = h_NW + rows(inputs.category_NK[row_N, column])
+            h_NW = h_NW + rows(inputs.category_NK[:, column])
         if self.id is not None and inputs.id_N is not None:
-            h_NW = h_NW + self.id(inputs.id_N[row_N])
+            h_NW = h_NW + self.id(inputs.id_N)
         return h_NW
 
 
@@ -167,15 +168,16 @@ class GraphModel(nn.Module):
         spans = [reading.view.span(t) for t in self.vocabulary.node_types]
         return [int(np.diff(np.searchsorted(node_R, span))[0]) for span in spans]
 
-    def start(self, reading: Reading, node_U: Ints) -> Tensor:
-        """States of sorted nodes before they have read anyone."""
+    def start(self, reading: Reading, node_U: Ints, known_U: NDArray[np.bool_]) -> Tensor:
+        """States of sorted nodes before they have read anyone, with their content where known."""
         parts, begin = [], 0
         for module, node_type, count in zip(
             self.inputs, self.vocabulary.node_types, self.ends(reading, node_U), strict=True
         ):
             if count:  # a later graph may lack a whole type
-                row_N = node_U[begin : begin + count] - reading.view.span(node_type)[0]
-                parts.append(module(reading.inputs[node_type], row_N))
+                mine = slice(begin, begin + count)
+                row_N = node_U[mine] - reading.view.span(node_type)[0]
+                parts.append(module(reading.inputs[node_type].of(row_N, known_U[mine])))
             begin += count
         return torch.cat(parts)
 
@@ -185,7 +187,7 @@ class GraphModel(nn.Module):
 
     def forward(self, reading: Reading, sample: Sample) -> tuple[Tensor, Tensor]:
         """Vectors of both ends of every seed of the sample."""
-        h_UW = self.start(reading, sample.node_U)
+        h_UW = self.start(reading, sample.node_U, sample.known_U)
         for layer, hop in zip(self.layers, sample.hops, strict=True):
             attention = cast(Attention, layer)
             own_RW = h_UW.index_select(0, torch.from_numpy(hop.self_R))

@@ -3,8 +3,9 @@ From a batch of labelled pairs to what the network computes for it: hops of rows
 
     sample = draw(view, pairs, seeds, settings, seed=3)
 
-Both ends of a pair are seen at the pair's time, and no edge between them is visible, whatever its
-time: an earlier view would tell that the job was of interest. Rows are shared wherever that
+Both ends of a pair are seen at the pair's time, with the content that they had by then, and no edge
+between them is visible, whatever its time: an earlier view would tell that the job was of
+interest. Rows are shared wherever that
 changes nothing: pairs without an edge of their own look from a context that is only a time, and
 leaves look alike from everywhere.
 
@@ -24,7 +25,7 @@ from star_features.graph.temporal import NOBODY, Hop, Sample, Seeds, View, age_i
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of nodes with an edge between them, and the time of their first one."""
+    """All pairs of nodes with an edge between them, and after when the first one is seen."""
 
     n_nodes: int
     key_P: Ints
@@ -40,14 +41,14 @@ class Pairs:
                 np.arange(len(relation.indptr_N1) - 1), np.diff(relation.indptr_N1)
             )
             keys.append(_pair_key(n_nodes, relation.src_E, dst_E))
-            times.append(relation.at_E)
-        key_E, at_E = np.concatenate(keys), np.concatenate(times)
-        order = np.lexsort((at_E, key_E))
+            times.append(relation.after_E)
+        key_E, after_E = np.concatenate(keys), np.concatenate(times)
+        order = np.lexsort((after_E, key_E))
         key_P, first = np.unique(key_E[order], return_index=True)
-        return cls(n_nodes, key_P, at_E[order][first])
+        return cls(n_nodes, key_P, after_E[order][first])
 
     def linked(self, one_S: Ints, other_S: Ints, before_S: Ints | int) -> NDArray[np.bool_]:
-        """Which pairs have an edge between them, in either direction, earlier than `before_S`."""
+        """Which pairs have an edge between them, in either direction, that `before_S` sees."""
         key_S = _pair_key(self.n_nodes, one_S, other_S)
         if not len(self.key_P):
             return np.zeros(key_S.shape, dtype=bool)
@@ -127,7 +128,8 @@ def draw(view: View, pairs: Pairs, seeds: Seeds, settings: GraphSettings, seed: 
         source = np.concatenate([node_R, edges.src_E])
         context = np.concatenate([context_R, context_R[edges.row_E]])
         if depth == settings.layers - 1:
-            key_R, index = np.unique(source, return_inverse=True)
+            known = view.is_known(source, seen.time_C[context])
+            key_R, index = np.unique(source * 2 + known, return_inverse=True)
         else:
             context = np.where(view.is_leaf(source), seen.leaf, context)
             if depth == settings.layers - 2:
@@ -136,7 +138,8 @@ def draw(view: View, pairs: Pairs, seeds: Seeds, settings: GraphSettings, seed: 
         age_E = age_in_days(seen.time_C[context_R[edges.row_E]], edges.at_E)
         self_R, src_E = index[: len(node_R)], index[len(node_R) :]
         hops.append(Hop(len(key_R), node_R, self_R, src_E, edges.row_E, edges.type_E, age_E))
-    return Sample(key_R, tuple(reversed(hops)), place[: len(seeds)], place[len(seeds) :])
+    ends_S = place[: len(seeds)], place[len(seeds) :]
+    return Sample(key_R // 2, key_R % 2 == 1, tuple(reversed(hops)), *ends_S)
 
 
 def _refuse_duplicates(seeds: Seeds) -> None:

@@ -43,8 +43,8 @@ class GraphSettings(Settings):
 
     # --- what a node may see
     time: Literal["strict", "none"] = "strict"
-    """`strict`: only edges before the label. `none` (data without times): all edges. In both,
-    every edge between the two ends of a label is hidden from it."""
+    """`strict`: only edges before the label and content as old as it. `none` (data without
+    times): everything. In both, every edge between the two ends of a label is hidden from it."""
     fan_outs: tuple[int, ...] = (6, 3)
     """In-edges read per node and relation, from the label outwards; -1 is all of them."""
     fan_outs_of: dict[str, tuple[int, ...]] = Field(default_factory=dict)

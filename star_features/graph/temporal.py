@@ -1,10 +1,11 @@
 """
-Which edges a node may see at a time: exact, by binary search, for any number of hops.
+What a node may see at a time, content and edges: exact, by binary search, for any number of hops.
 
 A *row* is a node seen from a context; a *context* is a time and, where it matters, the pair whose
 own edges are hidden. Rows are drawn from the labels outwards; each hop says which rows read which
-rows over which edges. The innermost rows are plain nodes, since what a node brings with it does
-not depend on who looks: they are projected once each.
+rows over which edges. The innermost rows are plain nodes, since what a node brings with it depends
+on who looks in one thing only, whether it is known yet: they are projected once each, and those
+whose content is unknown to some a second time, without it.
 
 Shapes: S seeds, R rows of a hop, E sampled edges, C contexts.
 """
@@ -64,9 +65,13 @@ class Hop:
 
 @dataclass(frozen=True)
 class Sample:
-    """Hops from the input to the labels; `node_U` are the nodes that the first one reads."""
+    """Hops from the input to the labels; `node_U` are the nodes that the first one reads.
+
+    `known_U` says whether with their content: some nodes stand there with it and without it.
+    """
 
     node_U: Ints
+    known_U: NDArray[np.bool_]
     hops: tuple[Hop, ...]
     member_S: Ints
     job_S: Ints
@@ -81,6 +86,7 @@ class View:
     bounds: Ints
     types: tuple[str, ...]
     leaf_T: NDArray[np.bool_]
+    since_U: Ints
 
     def span(self, node_type: str) -> tuple[int, int]:
         """Global ids of this type: from, to. Empty where the graph has no such type."""
@@ -92,6 +98,11 @@ class View:
     def is_leaf(self, node_N: Ints) -> NDArray[np.bool_]:
         return self.leaf_T[np.searchsorted(self.bounds, node_N, side="right") - 1]
 
+    def is_known(self, node_N: Ints, time_N: Ints | int) -> NDArray[np.bool_]:
+        """Whether the content of these nodes is there to see at these times."""
+        known_N: NDArray[np.bool_] = self.since_U[node_N] <= time_N
+        return known_N
+
 
 def kernel(function: F) -> F:
     """Compile for the machine; the compiled form is kept between processes."""
@@ -99,15 +110,15 @@ def kernel(function: F) -> F:
 
 
 @kernel
-def _visible(indptr: Ints, at: Ints, dst_R: Ints, time_R: Ints) -> Ints:
-    """How many of each row's in-edges are strictly earlier than the row's time."""
+def _visible(indptr: Ints, after: Ints, dst_R: Ints, time_R: Ints) -> Ints:
+    """How many of each row's in-edges are seen at the row's time."""
     count_R = np.zeros(len(dst_R), np.int64)
     for r in range(len(dst_R)):
         low, high = indptr[dst_R[r]], indptr[dst_R[r] + 1]
         start = low
         while low < high:
             middle = (low + high) // 2
-            if at[middle] < time_R[r]:
+            if after[middle] < time_R[r]:
                 low = middle + 1
             else:
                 high = middle
@@ -190,12 +201,14 @@ def in_edges(
     hidden_R: Ints,
     fan_out: Callable[[str], int],
     *,
+    attributes_R: Ints | None = None,
     recent: bool = True,
     seed: int = 0,
 ) -> Edges:
-    """In-edges of every row that are earlier than its time and do not come from `hidden_R`.
+    """In-edges of every row that are seen at its time and do not come from `hidden_R`.
 
-    At most `fan_out(relation name)` per row and relation; -1 is all of them.
+    At most `fan_out(relation name)` per row and relation; -1 is all of them. Edges from leaves are
+    those seen at `attributes_R`, where that is another time.
     """
     parts = []
     for number, (relation, type_of) in enumerate(zip(view.relations, view.type_of, strict=True)):
@@ -205,7 +218,9 @@ def in_edges(
         if not len(mine) or limit == 0 or not len(relation):
             continue
         dst_R = node_R[mine] - low
-        count_R = _visible(relation.indptr_N1, relation.at_E, dst_R, time_R[mine])
+        from_leaf = view.leaf_T[view.types.index(relation.src_type)]
+        when_R = attributes_R if from_leaf and attributes_R is not None else time_R
+        count_R = _visible(relation.indptr_N1, relation.after_E, dst_R, when_R[mine])
         room_R = count_R if limit < 0 else np.minimum(count_R, limit)
         own = np.uint64((seed * 1_000_003 + number) & 0xFFFFFFFFFFFFFFFF)
         edge_E, row_E = _draw(
@@ -229,7 +244,7 @@ def _joined(parts: Sequence[Edges]) -> Edges:
 
 
 def age_in_days(time_E: Ints, at_E: Ints) -> Floats:
-    """Log of an edge's age in days; 0 for what was always there and where there is no time."""
+    """Log of an edge's age in days; 0 for what has no time, or where there is none, or is newer."""
     timeless = (at_E == ALWAYS) | (time_E == np.iinfo(np.int64).max)
     age_E = np.where(timeless, 0, time_E - np.where(timeless, 0, at_E))
-    return np.log1p(age_E / DAY).astype(np.float32)
+    return np.log1p(np.maximum(age_E, 0) / DAY).astype(np.float32)

@@ -4,7 +4,7 @@ Link prediction: teach the graph which job a member takes, from labels older tha
     model, report = train_graph(graph, labels, GraphSettings(seed=1), checkpoint=folder)
 
 Settings, labels, split, epochs, best epoch: as in a lab protocol. A label sees only edges that
-are earlier than itself and never an edge between its own two ends.
+are earlier than itself, content that was there by then, and never an edge between its own two ends.
 
 Shapes: S labels of a batch, J candidate jobs, D width.
 """
@@ -289,7 +289,8 @@ def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
     """What a run depends on: a checkpoint of another one is not resumed."""
     arrays = [labels.seeds.member_S, labels.seeds.job_S, labels.seeds.at_S, labels.taken_S]
     arrays += [labels.weight_S, *(r.src_E for r in graph.relations)]
-    arrays += [r.at_E for r in graph.relations]
+    arrays += [a for r in graph.relations for a in (r.at_E, r.after_E)]
+    arrays += [nodes.since_N for nodes in graph.nodes.values()]
     arrays += [nodes.text_ND for nodes in graph.nodes.values()]
     hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays]
     return digest({"settings": settings.model_dump(), "ids": graph.checksum, "arrays": hashes})

@@ -9,8 +9,10 @@ Shapes: N nodes of one type, K categorical columns, D text width, T node types.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from star_features.errors import SpaceMismatch
 from star_features.files import Settings
@@ -27,6 +29,7 @@ from star_features.graph.settings import GraphSettings
 from star_features.graph.temporal import View
 
 UNKNOWN = 0
+Values = TypeVar("Values", Floats, Ints)
 
 
 class Vocabulary(Settings):
@@ -80,6 +83,21 @@ class Inputs:
     category_NK: Ints
     id_N: Ints | None
 
+    def of(self, row_N: Ints, known_N: NDArray[np.bool_]) -> "Inputs":
+        """What these rows bring; where its content is not known yet, a node brings nothing."""
+        return Inputs(
+            text_ND=None if self.text_ND is None else _blanked(self.text_ND[row_N], known_N),
+            has_text_N=_blanked(self.has_text_N[row_N], known_N),
+            category_NK=_blanked(self.category_NK[row_N], known_N),
+            id_N=None if self.id_N is None else _blanked(self.id_N[row_N], known_N),
+        )
+
+
+def _blanked(values_N: Values, known_N: NDArray[np.bool_]) -> Values:
+    """Zero, which is UNKNOWN too, where not known; `values_N` is a fresh copy, written over."""
+    values_N[~known_N] = UNKNOWN
+    return values_N
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -100,6 +118,7 @@ def read_graph(graph: JobGraph, vocabulary: Vocabulary) -> Reading:
         bounds=graph.bounds,
         types=graph.types,
         leaf_T=np.array([t not in ENTITIES for t in graph.types]),
+        since_U=graph.since,
     )
     return Reading(
         view, {t: _inputs(t, graph.nodes[t], vocabulary) for t in graph.types if t in known}
@@ -121,6 +140,7 @@ def _known_edges(relation: Relation, vocabulary: Vocabulary) -> Relation:
         src_E=relation.src_E[kept_E],
         dst_E=dst_E[kept_E],
         at_E=relation.at_E[kept_E],
+        after_E=relation.after_E[kept_E],
         kind_E=(np.cumsum(kept_K) - 1)[relation.kind_E[kept_E]],
         n_dst=len(relation.indptr_N1) - 1,
     )

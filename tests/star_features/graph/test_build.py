@@ -138,7 +138,7 @@ def test_an_id_in_two_rows_is_refused(world):
 def test_a_shuffled_id_table_is_refused(world):
     graph = world().graph()
     jobs = graph.nodes["job"]
-    swapped = Nodes(jobs.ids[::-1], jobs.text_ND, jobs.has_text_N, jobs.categories)
+    swapped = Nodes(jobs.ids[::-1], jobs.text_ND, jobs.has_text_N, jobs.since_N)
     shuffled = type(graph)({**graph.nodes, "job": swapped}, graph.relations, graph.checksum)
     graph.verify()
     with pytest.raises(ArtefactError, match="checksum"):
@@ -149,7 +149,7 @@ def test_an_int32_relation_is_refused():
     small = np.zeros(2, np.int32)
     wide = np.zeros(1, np.int64)
     with pytest.raises(DataError, match="int64"):
-        Relation("a>b", "a", "b", ("",), small, wide, wide, wide)
+        Relation("a>b", "a", "b", ("",), small, wide, wide, wide, wide)
 
 
 def test_a_world_of_tables_only_is_a_graph(world):

@@ -9,10 +9,10 @@ Safe to run again: the same rows are written over themselves.
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from star_features.catalogue import ENTITIES
+from star_features.online.writer import write_batches
 from star_features.progress import bar
 from star_features.store.feast_store import open_store
 from star_features.store.history import History
-from star_features.store.online import write_latest
 from star_features.tables.canonical import Tables
 
 
@@ -45,5 +45,7 @@ def _work(home: Home) -> Facts:
     for history in histories(home):
         history.ensure()
         with bar(f"write {history.view}", unit="row") as progress:
-            rows[history.view] = write_latest(store, history, progress=progress.update)
+            rows[history.view] = write_batches(
+                store, history.view, history.latest_batches(), progress=progress.update
+            )
     return {"rows": rows}

@@ -25,6 +25,7 @@ from star_features.evaluation.metrics import auc
 from star_features.evaluation.report import draw
 from star_features.evaluation.slices import slice_masks
 from star_features.ranking.ranker import Ranker
+from star_features.serving import FeatureReader
 from star_features.store.feast_store import open_store
 from star_features.tables.canonical import Tables
 
@@ -138,6 +139,7 @@ def score_online(home: Home, tables: Tables, ranker: Ranker, test: pd.DataFrame)
     member_answer = read_online(store, "ranker_member", "member_id", [member])
     job_answer = read_online(store, "ranker_job", "job_id", chosen)
     scores = ranker.score_jobs(member_answer, job_answer)
+    by_sdk = ranker.score_request(FeatureReader(store).read(member, chosen))
     text = dict(zip(*tables.jobs(["job_id", "text"]).to_pydict().values(), strict=True))
     of_member = dict(zip(*tables.members(["member_id", "text"]).to_pydict().values(), strict=True))
     top = np.argsort(-scores, kind="stable")[:5]
@@ -146,6 +148,7 @@ def score_online(home: Home, tables: Tables, ranker: Ranker, test: pd.DataFrame)
         "member_text": of_member.get(member),
         "jobs": len(chosen),
         "missing": ranker.features({**member_answer, **job_answer}).missing,
+        "sdk_difference": float(np.abs(scores - by_sdk).max()),
         "top": [
             {"job": chosen[i], "score": round(float(scores[i]), 4), "text": text.get(chosen[i])}
             for i in top

@@ -92,6 +92,10 @@ def _top_jobs(console: Console, online: Mapping[str, Any]) -> None:
     for job in online["top"]:
         table.add_row(f"{job['score']:.3f}", job["job"], _short(job["text"]))
     console.print(table)
+    difference = online["sdk_difference"]
+    console.print(
+        f"Read by get_online_features; the SDK's scores differ by {difference:.1g} at most."
+    )
 
 
 def retrieval(console: Console, found: "Retrieval") -> None:

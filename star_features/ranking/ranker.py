@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from threadpoolctl import ThreadpoolController
 
 from star_features.errors import ArtefactError, DataError
 from star_features.files import Settings, read_json, sha256, write_json
-from star_features.ranking.columns import Columns
+from star_features.ranking.columns import Column, Columns
 from star_features.ranking.pairs import (
     GROUPS,
     PairFeatures,
@@ -39,6 +39,9 @@ from star_features.ranking.pairs import (
     learn_schema,
     pair_features,
 )
+
+if TYPE_CHECKING:
+    from star_features.serving.request import RankerRequest
 
 SMALL = 20  # a set of fewer rows than this times `least_rows` gets smaller leaves
 MANIFEST, MODEL = "ranker.json", "model.skops"
@@ -145,6 +148,16 @@ class Ranker:
     def score_jobs(self, member: Columns, jobs: Columns) -> NDArray[np.float64]:
         """Probabilities for one member and N jobs; columns of length 1 and of length N."""
         return self.score_features(self.features({**member, **jobs}))
+
+    def score_request(self, request: "RankerRequest") -> NDArray[np.float64]:
+        """Probabilities for what `star_features.serving` read: one member, N jobs."""
+        columns: dict[str, Column] = {}
+        for entities in (request.member, request.jobs):
+            columns |= entities.features
+            for name, signal in entities.signals.items():
+                columns[f"{name}__vector"] = signal.vectors_ND  # a zero row is a missing vector
+                columns[f"{name}__space"] = [signal.space] * len(entities.ids)
+        return self.score_features(self.features(columns))
 
     def score_features(self, features: PairFeatures) -> NDArray[np.float64]:
         """Probability that each row of `features` is taken."""

@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import training_set
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, read_receipt
 from pipelines.roles import ids, protocol_of, roles
@@ -51,7 +50,7 @@ def stage(home: Home) -> Stage:
 
 
 def _work(home: Home) -> Facts:
-    frame = pd.read_parquet(training_set.path(home))
+    frame = pd.read_parquet(home.training_set)
     train, test = (
         frame[frame["role"] == role].reset_index(drop=True) for role in ("ranker", "test")
     )

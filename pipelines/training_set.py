@@ -1,37 +1,37 @@
 """
 Training set: labels joined with the features as they stood when each label happened.
 
-    star training-set [--as-served] [--out FILE.parquet]
+    star training-set [--as-served] [--out DIR]
 """
 
+import os
+import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from pipelines.roles import SEED, label_frame, roles
+from star_features.progress import bar
 from star_features.store.feast_store import open_store
-from star_features.store.training import training_set
+from star_features.store.training import write_training_set
 from star_features.tables.canonical import Tables
 
 MAX_LABELS = 40_000  # of each role: Feast's join holds labels and vectors in memory at once
 
 
-def path(home: Home) -> Path:
-    return home.training_set / "ranker.parquet"
-
-
 def stage(
     home: Home, after: list[str], *, as_served: bool = False, max_labels: int = MAX_LABELS
 ) -> Stage:
-    """The stage that writes `training_set/ranker.parquet`, with `role` ranker or test."""
+    """The stage that writes `training_set/`, Parquet with a `role`: ranker or test."""
     return Stage(
         name="training-set",
         settings={"as_served": as_served, "max_labels": max_labels, "seed": SEED},
         after=["apply", *after],
-        outputs=[path(home)],
+        outputs=[home.training_set],
         work=lambda: _work(home, as_served, max_labels),
     )
 
@@ -50,25 +50,40 @@ def labels(home: Home, max_labels: int) -> pd.DataFrame:
 
 
 def _work(home: Home, as_served: bool, max_labels: int) -> Facts:
-    store = open_store(home.repo, home.path)
-    frame = training_set(store, labels(home, max_labels), service="ranker", as_served=as_served)
-    path(home).parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(path(home), index=False)
-    return {
-        "rows": len(frame),
-        "labels": frame.groupby(["role", "label"])
-        .size()
-        .rename("rows")
-        .reset_index()
-        .to_dict("list"),
-        "missing": {
-            c: int(frame[c].isna().sum()) for c in map(str, frame) if c.endswith("__vector")
-        },
-        "spaces": {c: _one(frame[c]) for c in map(str, frame) if c.endswith("__space")},
-        "sampled_negatives": int(frame["sampled"].sum()),
-    }
+    wanted = labels(home, max_labels)
+    aside = home.training_set.with_name("training_set.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    with bar("training set", len(wanted), "label") as progress:
+        rows = write_training_set(
+            open_store(home.repo, home.path),
+            wanted,
+            service="ranker",
+            out=aside,
+            as_served=as_served,
+            progress=progress.update,
+        )
+    shutil.rmtree(home.training_set, ignore_errors=True)
+    os.replace(aside, home.training_set)
+    return {"rows": rows, **_summary(home.training_set)}
 
 
-def _one(spaces: pd.Series) -> str | None:
-    known = spaces.dropna().unique()
-    return str(known[0]) if len(known) else None
+def _summary(folder: Path) -> Facts:
+    """Counts of labels, of missing vectors, and the space of each signal."""
+    with duckdb.connect() as db:
+        source = db.read_parquet(str(folder / "*.parquet"))
+        vectors = [name for name in source.columns if name.endswith("__vector")]
+        spaces = [name for name in source.columns if name.endswith("__space")]
+        missing = source.aggregate(
+            ", ".join(f'count(*) - count("{name}") AS "{name}"' for name in vectors)
+        )
+        named = source.aggregate(", ".join(f'any_value("{name}") AS "{name}"' for name in spaces))
+        counts = source.aggregate("role, label, count(*) AS rows", "role, label").order(
+            "role, label"
+        )
+        drawn = source.filter("sampled").aggregate("count(*)").fetchone()
+        return {
+            "labels": counts.to_arrow_table().to_pylist(),
+            "missing": missing.to_arrow_table().to_pylist()[0],
+            "spaces": named.to_arrow_table().to_pylist()[0],
+            "sampled_negatives": drawn[0] if drawn else 0,
+        }

@@ -199,7 +199,7 @@ def training_set(
         typer.Option("--as-served", help="Only what had been computed when the label happened."),
     ] = False,
     max_labels: Annotated[int, typer.Option(help="Labels of each role, at most.")] = 40_000,
-    out: Annotated[Path | None, typer.Option(help="Also copy it to this Parquet file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also copy it to this new folder.")] = None,
     force: ForceOption = False,
     home: HomeOption = None,
     repo: RepoOption = None,
@@ -214,7 +214,7 @@ def training_set(
     receipt = _run(place, stage, force)
     show.training_set(console, receipt)
     if out:
-        shutil.copyfile(job.path(place), out)
+        shutil.copytree(place.training_set, out)
 
 
 @app.command()

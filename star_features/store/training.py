@@ -11,7 +11,7 @@ only rows that had been computed by then, which is what a ranker could have read
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +103,12 @@ def write_training_set(
     out: Path,
     as_served: bool = False,
     part_rows: int = 100_000,
+    progress: Callable[[int], object] = lambda rows: None,
 ) -> int:
     """Write a training set to the folder `out` as `part-00000.parquet`, …; returns its rows.
 
-    The folder appears when it is whole: a killed run leaves none.
+    The folder appears when it is whole: a killed run leaves none. `progress` is called with the
+    rows of each batch.
 
     Raises:
         UsageError: `out` exists.
@@ -117,11 +119,19 @@ def write_training_set(
     aside.mkdir(parents=True)
     try:
         batches = training_batches(store, labels, service=service, as_served=as_served)
-        rows = _write_parts(batches, aside, part_rows)
+        rows = _write_parts(_counted(batches, progress), aside, part_rows)
         os.replace(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rows
+
+
+def _counted(
+    batches: Iterator[pa.RecordBatch], progress: Callable[[int], object]
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        progress(batch.num_rows)
 
 
 def _batches_of(job: Any) -> Iterator[pa.RecordBatch]:

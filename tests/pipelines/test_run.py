@@ -67,7 +67,7 @@ def test_online_equals_offline_now_for_every_feature_of_every_service(small, sid
 
 def test_a_label_never_sees_a_vector_from_after_itself(small) -> None:
     """Every vector of the training set is the newest one of its history before the label."""
-    frame = pd.read_parquet(training_set.path(small))
+    frame = pd.read_parquet(small.training_set)
     assert len(frame) > 50
     for side in ("member", "job"):
         history = History.of_vectors(small.history, f"{side}_graph_v1")
@@ -122,7 +122,7 @@ def test_scores_follow_the_pairs_whatever_their_order(small, tmp_path) -> None:
 
 def test_the_saved_ranker_gives_the_figures_of_the_receipt(small) -> None:
     facts = read_receipt(small, "rank").facts
-    frame = pd.read_parquet(training_set.path(small))
+    frame = pd.read_parquet(small.training_set)
     test = frame[frame["role"] == "test"].reset_index(drop=True)
     from sklearn.metrics import roc_auc_score
 

@@ -18,7 +18,7 @@ from star_features.graph.job_graph import ALWAYS, ENTITIES, FOREVER
 from star_features.graph.labels import labels_of
 from star_features.graph.sampler import Pairs, draw
 from star_features.graph.temporal import Seeds, age_in_days
-from star_features.graph.train import train_graph
+from star_features.graph.train import _identity, train_graph
 from star_features.graph.vocabulary import read_graph
 from star_features.spaces import VectorTable
 
@@ -201,6 +201,15 @@ def test_content_from_after_the_last_label_changes_no_weight(world, tiny, on_day
     assert all(torch.equal(mine[k], others[k]) for k in mine)
 
 
+def test_a_checkpoint_belongs_to_the_times_of_its_content(world, tiny, on_days):
+    one = world()
+    bare = replace(one, members=one.members.select(["member_id"]), jobs=one.jobs.select(["job_id"]))
+    labels, _ = labels_of(one.graph(), one.interactions, tiny)
+    graphs = [dated(bare, on_days, [edited_on] * 21).graph() for edited_on in (0, 1)]
+    first, other = (_identity(graph, labels, tiny) for graph in graphs)
+    assert first != other
+
+
 @pytest.mark.parametrize(("time", "edited_on"), [("strict", 0), ("none", 15)])
 def test_content_that_all_labels_know_trains_as_content_without_a_time(
     world, tiny, on_days, time, edited_on
@@ -302,6 +311,18 @@ def test_an_edge_without_a_time_waits_for_both_its_ends(world, on_days):
     assert seen(timed, "course-~did>member") == [content[1], own]
     assert seen(untimed, "course-~did>member") == [ALWAYS, own]
     assert set(seen(untimed, "skills>job")) == {ALWAYS}
+
+
+def test_a_pair_is_linked_by_an_edge_without_a_time_once_both_its_ends_are_there(
+    world, model_of, tiny, on_days
+):
+    ends = {"src_type": ["member"], "src_id": ["m1"], "dst_type": ["job"], "dst_id": ["j0"]}
+    edges = pa.table(ends | {"relation": ["was referred to"]})
+    one = dated(world(rows=1), on_days, [9] * 21)
+    graph = replace(one, interactions=one.interactions.slice(0, 0)).graph(edges=edges)
+    pairs = Pairs.of(read_graph(graph, model_of(graph, tiny).vocabulary).view)
+    at = np.array([day(9) - MICRO, day(9)]).astype(np.int64)
+    assert pairs.linked(np.array([1, 1]), np.array([12, 12]), at).tolist() == [False, True]
 
 
 def test_an_edge_newer_than_its_viewer_has_no_age():

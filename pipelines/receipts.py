@@ -7,15 +7,18 @@ written last, so a stage that was killed half-way simply runs again.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import star_features
 from pipelines.home import Home
-from star_features.errors import MissingStage
+from star_features.errors import MissingStage, UsageError
 from star_features.files import read_json, write_json
 from star_features.spaces import digest
 
@@ -75,7 +78,8 @@ class Stage:
         if last and last.key == key and not force and all(path.exists() for path in self.outputs):
             return Receipt(**(asdict(last) | {"skipped": True}))
         started = time.perf_counter()
-        facts = self.work()
+        with only_one(home):
+            facts = self.work()
         receipt = Receipt(
             stage=self.name,
             key=key,
@@ -86,6 +90,27 @@ class Stage:
         )
         write_json(_path(home, self.name), asdict(receipt))
         return receipt
+
+
+@contextmanager
+def only_one(home: Home) -> Iterator[None]:
+    """Hold the home while a stage works: two at once would write the same files.
+
+    Raises:
+        UsageError: another process is working in this home.
+    """
+    home.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"another star is working in {home.path}: wait for it, or use another STAR_HOME"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find_receipt(home: Home, stage: str) -> Receipt | None:

@@ -114,8 +114,8 @@ class History:
             raise ArtefactError(
                 self.folder,
                 f"holds vectors of {others[0]}, and {space} was about to be added",
-                "a version that keeps its identity: add a new version to spaces.toml, or remove"
-                f" this one's history: star forget {self.view}",
+                "a version that keeps its identity: add the next one to spaces.toml, or remove this"
+                " folder to begin the version anew",
             )
 
     def latest(self) -> VectorTable:

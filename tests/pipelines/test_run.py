@@ -249,3 +249,24 @@ def test_a_world_of_one_job_gives_defined_vectors(make_home, tiny) -> None:
     vectors = History.of_vectors(home.history, "job_graph_v1").latest()
     assert vectors.ids.tolist() == ["j0"]
     np.testing.assert_allclose(np.linalg.norm(vectors.vectors_ND, axis=1), 1, atol=1e-5)
+
+
+def test_a_home_refuses_another_simulated_world(make_home) -> None:
+    from pipelines import market
+
+    home = make_home("worlds")
+    market.stage(home, 50, seed=0).run(home)
+    assert market.stage(home, 50, seed=0).run(home).skipped
+    with pytest.raises(UsageError, match="One home holds one data set"):
+        market.stage(home, 50, seed=1)
+
+
+def test_two_stages_never_work_in_one_home_at_once(make_home) -> None:
+    from pipelines.receipts import Stage
+
+    home = make_home("busy")
+    inner = Stage("inner", {}, [], [], work=dict)
+    outer = Stage("outer", {}, [], [], work=lambda: inner.run(home).facts)
+    with pytest.raises(UsageError, match="another star is working"):
+        outer.run(home)
+    assert inner.run(home).facts == {}

@@ -242,6 +242,14 @@ def test_a_fresh_one_sees_its_own_content_and_nobody_elses_later_one(
         np.testing.assert_array_equal(np.delete(changed, node, 0), np.delete(fresh, node, 0))
 
 
+def test_where_nothing_has_a_time_of_its_own_nobody_is_fresh(world, model_of, tiny):
+    graph = world().graph()
+    model = model_of(graph, tiny)
+    for as_of in (day(10), None):
+        plain, fresh = (both(model, graph, as_of, fresh=f) for f in (False, True))
+        np.testing.assert_array_equal(plain, fresh)
+
+
 def test_a_fresh_one_alone_is_what_it_is_among_all(world, model_of, tiny, on_days):
     one = dated(world(), on_days, [20] * 21)
     graph, model = one.graph(), model_of(world().graph(), tiny)

@@ -10,6 +10,7 @@ so each trains a graph of its own, once, on what it leaves visible.
 import contextlib
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines import graph as graph_job
@@ -62,9 +63,11 @@ def _graph_vectors(
     else:
         model, sha = _own_model(home, version, wanted, parts, tables, graph, known)
     space = digest([sha, parts.protocol, parts.seed], 12)
+    cutoff = parts.cutoffs.get("test")
+    as_of = np.datetime64(cutoff.replace(tzinfo=None), "us") if cutoff else None
     found = {}
     for entity in ENTITIES:
-        ids, vectors_ND = infer(model, graph, None, entity)
+        ids, vectors_ND = infer(model, graph, as_of, entity, fresh=True)
         found[entity] = VectorTable(f"{entity}_graph_{version}@{space}", ids, vectors_ND)
     return found["member"], found["job"]
 

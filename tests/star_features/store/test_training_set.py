@@ -243,5 +243,5 @@ def test_a_stream_is_refused_at_the_batch_that_changes_space(market: Market) -> 
     market.fill([("a", 1, 1)], [])
     market.add("member_graph_v1", [("b", 2, 2)], space="v2")
     labels = frame_of([("a", "p", 3)] * 3 + [("b", "p", 3)])
-    with pytest.raises(SpaceMismatch, match="live in v[12], but v[12]"):  # Feast keeps no order
+    with pytest.raises(SpaceMismatch, match=r"live in v[12], but v[12]"):  # Feast keeps no order
         list(training_batches(market.feast, labels, service="ranker"))

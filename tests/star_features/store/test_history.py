@@ -82,6 +82,11 @@ def test_what_is_appended_twice_is_held_once(tmp_path_factory: pytest.TempPathFa
     holds()
 
 
+def test_a_row_given_twice_in_one_call_is_held_once(jobs: History) -> None:
+    assert jobs.append(table([("a", 1, "x", 5), ("b", 1, "x", 5), ("a", 1, "x", 5)])) == 2
+    assert jobs.count() == 2
+
+
 def test_nothing_that_is_stored_is_ever_touched(jobs: History) -> None:
     jobs.append(table([("a", 0, "x", 0)]))
     before = bytes_of(jobs)

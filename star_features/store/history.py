@@ -143,7 +143,8 @@ class History:
             return (
                 db.execute(
                     f"SELECT DISTINCT ON ({known}) * FROM incoming "
-                    f"ANTI JOIN read_parquet('{self._glob}') AS stored USING ({known}) ORDER BY {known}"
+                    f"ANTI JOIN read_parquet('{self._glob}') AS stored USING ({known}) "
+                    f"ORDER BY {known}"
                 )
                 .to_arrow_table()
                 .cast(self.schema)

@@ -15,7 +15,7 @@ from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from star_features.errors import StoreError
 from star_features.files import sha256
-from star_features.store.feast_store import config_path, resolve_config
+from star_features.store.feast_store import config_path, online_files, resolve_config
 
 
 def stage(home: Home) -> Stage:
@@ -25,7 +25,7 @@ def stage(home: Home) -> Stage:
         name="apply",
         settings={path.name: sha256(path) for path in files},
         after=["ingest"],  # its schema.json says which categorical features there are
-        outputs=[config_path(home.path)],
+        outputs=[config_path(home.path), *online_files(home.path)],
         work=lambda: _work(home),
     )
 

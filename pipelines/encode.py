@@ -32,7 +32,7 @@ CHUNK = 2_000  # texts per Parquet part: what a kill can cost
 
 def stage(home: Home, version: str = "v1") -> Stage:
     """The stage that fills `member_text_vN` and `job_text_vN`."""
-    wanted = home.catalogue().version("text", version)
+    wanted = home.catalogue().text_version(version)
     return Stage(
         name=f"encode.{version}",
         settings=wanted.model_dump(),
@@ -46,7 +46,7 @@ def _work(home: Home, version: str) -> Facts:
     from star_features.text.encoder import TextEncoder
     from star_features.text.settings import EncoderSettings
 
-    wanted = home.catalogue().text[version]
+    wanted = home.catalogue().text_version(version)
     encoder = TextEncoder.load(EncoderSettings(**wanted.encoder))
     if encoder.width != wanted.width:
         raise UsageError(

@@ -36,7 +36,7 @@ def run(home: Home, protocol: str, at: tuple[int, ...], version: str = "v1") -> 
     if protocol == "time-split" and not tables.has_times:
         raise UsageError("these data have no times to split at: --protocol leave-one-out")
     parts = split(tables.interactions(), cast(Protocol, protocol), seed=SEED)
-    wanted = home.catalogue().graph[version]
+    wanted = home.catalogue().graph_version(version)
     text = graph_job.text_vectors(home, wanted.text)
     signals: dict[str, Pair] = {"text": (text["member"], text["job"])}
     with contextlib.suppress(EmptyInput):  # too few interactions to train on: text stands alone

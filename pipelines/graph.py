@@ -13,12 +13,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
@@ -31,6 +33,7 @@ from star_features.store.history import TIME, History, as_lists
 from star_features.tables.canonical import Tables
 
 EVERY = timedelta(days=7)
+TRAINED_ON = "trained_on.parquet"  # the labels behind a model, beside it
 NOW = timedelta(microseconds=1)  # past the last interaction: sees all of them
 
 
@@ -43,19 +46,23 @@ class Moment:
     sees: np.datetime64 | None
 
 
-def stage(home: Home, version: str = "v1") -> Stage:
-    """The stage that fills `member_graph_vN` and `job_graph_vN`."""
-    wanted = home.catalogue().graph[version]
+def stage(home: Home, version: str = "v1", *, retrain: bool = False) -> Stage:
+    """The stage that fills `member_graph_vN` and `job_graph_vN`.
+
+    Args:
+        retrain: forget the version's model and vectors first.
+    """
+    wanted = home.catalogue().graph_version(version)
     return Stage(
         name=f"graph.{version}",
         settings=wanted.model_dump(),
         after=["ingest", f"encode.{wanted.text}"],
         outputs=[home.history / f"{entity}_graph_{version}" for entity in ENTITIES],
-        work=lambda: _work(home, version, wanted),
+        work=lambda: _work(home, version, wanted, retrain),
     )
 
 
-def forget(home: Home, version: str) -> None:
+def _forget(home: Home, version: str) -> None:
     """Remove a version's model and vectors, so that it can be trained anew."""
     for folder in [home.model(f"graph_{version}"), _checkpoint(home, version)]:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +70,9 @@ def forget(home: Home, version: str) -> None:
         shutil.rmtree(home.history / f"{entity}_graph_{version}", ignore_errors=True)
 
 
-def _work(home: Home, version: str, wanted: GraphVersion) -> Facts:
+def _work(home: Home, version: str, wanted: GraphVersion, retrain: bool) -> Facts:
+    if retrain:
+        _forget(home, version)
     tables = Tables(home.tables)
     for entity in ENTITIES:
         _history(home, entity, version).ensure()
@@ -127,7 +136,10 @@ def _model(
     """The version's model: loaded where it exists, else trained on the history and saved."""
     folder = home.model(f"graph_{version}")
     settings = settings_of(wanted, tables)
+    _refuse_seen_labels(folder, version, parts)
     model, trained = train_once(graph, parts.history, settings, folder, _checkpoint(home, version))
+    if not (folder / TRAINED_ON).exists():
+        pq.write_table(_pairs(parts.history), folder / TRAINED_ON)
     if trained["settings"] != settings.model_dump(mode="json"):
         raise UsageError(
             f"[graph.{version}] has other settings than the model in {folder} was trained with.\n"
@@ -135,6 +147,28 @@ def _model(
             f"this one anew: star graph --version {version} --retrain"
         )
     return model, trained
+
+
+def _pairs(rows: pa.Table) -> pa.Table:
+    return rows.group_by(["member_id", "job_id", "at"]).aggregate([])
+
+
+def _refuse_seen_labels(folder: Path, version: str, parts: Split) -> None:
+    """Rows that a model has trained on may not become the ranker's or the test's labels.
+
+    They can when the data change under a model: rows before the cut-off go, or come late.
+    """
+    if not (folder / TRAINED_ON).exists():
+        return
+    later = _pairs(pa.concat_tables([parts.ranker, parts.test]))
+    keys = ["member_id", "job_id", "at"]
+    seen = pq.read_table(folder / TRAINED_ON).join(later, keys, join_type="inner").num_rows
+    if seen:
+        raise UsageError(
+            f"graph {version} has trained on {seen:,} interactions that are now to evaluate it: "
+            "the data changed.\nTrain it anew: star graph "
+            f"--version {version} --retrain (or add the next version to spaces.toml)"
+        )
 
 
 def train_once(
@@ -218,20 +252,28 @@ def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: M
             "id": pa.array(ids.tolist(), pa.string()),
             "vector": as_lists(vectors_ND),
             "event_timestamp": event,
-            "as_of": at,
+            "input_hash": _input_hashes(moment, vectors_ND),
         }
     )
 
 
+def _input_hashes(moment: Moment, vectors_ND: Any) -> pa.Array:
+    """What a row is known by: past snapshots stay as they are, the newest follows its inputs."""
+    as_of = moment.at.isoformat()
+    if moment.until is not None:
+        return pa.array([as_of] * len(vectors_ND), pa.string())
+    rounded_ND = np.round(vectors_ND, 4) + 0.0  # no -0.0: threads may differ in the last bits
+    return pa.array([f"{as_of} {sha256(row.tobytes()).hexdigest()[:16]}" for row in rounded_ND])
+
+
 def _as_history(rows: pa.Table, history: History, space: Space, trained: Facts) -> pa.Table:
-    as_of = pc.strftime(rows["as_of"], "%Y-%m-%dT%H:%M:%S")
     weights = pa.scalar(trained["sha256"][:16] + " as of ")
     return pa.table(
         {
             history.key: rows["id"],
             "vector": rows["vector"],
             "space": pa.array([space.id] * rows.num_rows, pa.string()),
-            "input_hash": pc.binary_join_element_wise(weights, as_of, ""),
+            "input_hash": pc.binary_join_element_wise(weights, rows["input_hash"], ""),
             "event_timestamp": rows["event_timestamp"],
             "created": pa.array([datetime.now(UTC)] * rows.num_rows, TIME),
         }

@@ -6,6 +6,7 @@ Ingest: anyone's tables become the canonical ones, and their categorical columns
 Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on.
 """
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +20,6 @@ from star_features.files import sha256
 from star_features.store.history import History, hash_inputs
 from star_features.tables.canonical import Tables
 from star_features.tables.read import read_dataset
-
-SEPARATOR = "\x1f"  # between the values that one row of attributes is hashed from
 
 
 def stage(home: Home, source: Path, config: Path | None = None) -> Stage:
@@ -43,8 +42,13 @@ def fingerprint(source: Path, config: Path | None) -> dict[str, str]:
     """SHA-256 of every file that the tables are read from."""
     if not source.exists():
         raise DataError(source, "there is no such file or folder", "Wanted --data FOLDER.")
-    files = [source] if source.is_file() else sorted(p for p in source.iterdir() if p.is_file())
-    return {path.name: sha256(path) for path in [*files, *([config] if config else [])]}
+    if source.is_file():
+        beside = (source.with_name(f"{source.name}.wal"), source.with_name("dataset.toml"))
+        files = [source, *(path for path in beside if path.exists())]
+    else:
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+    read = {str(path.relative_to(source.parent)): sha256(path) for path in files}
+    return read | ({"--config": sha256(config)} if config else {})
 
 
 def _refuse_other_source(home: Home, source: Path) -> None:
@@ -72,7 +76,7 @@ def write_attributes(home: Home, tables: Tables, entity: str) -> int:
     history = History.of_attributes(home.history, entity, columns)
     rows = tables.table(f"{entity}s", [key, *columns, "updated_at"])
     values = zip(*(rows[column].to_pylist() for column in columns), strict=True)
-    hashes = hash_inputs([SEPARATOR.join(str(v) for v in row) for row in values])
+    hashes = hash_inputs([json.dumps([columns, row]) for row in values])
     newest = history.newest_hash()
     changed = [newest.get(i) != h for i, h in zip(rows[key].to_pylist(), hashes, strict=True)]
     now = pa.array([datetime.now(UTC)] * rows.num_rows, history.schema.field("created").type)

@@ -11,7 +11,7 @@ from pipelines.receipts import Facts, Stage
 from star_features.catalogue import ENTITIES
 from star_features.online.writer import write_batches
 from star_features.progress import bar
-from star_features.store.feast_store import open_store
+from star_features.store.feast_store import online_files, open_store
 from star_features.store.history import History
 from star_features.tables.canonical import Tables
 
@@ -22,7 +22,7 @@ def stage(home: Home, after: list[str]) -> Stage:
         name="materialize",
         settings={"views": [history.view for history in histories(home)]},
         after=["apply", *after],
-        outputs=[],
+        outputs=online_files(home.path),
         work=lambda: _work(home),
     )
 

@@ -7,6 +7,7 @@ It trains on the point-in-time training set, is evaluated on later interactions,
 one member against a hundred jobs with features read online.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import pyarrow.parquet as pq
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, read_receipt
 from pipelines.roles import ids, protocol_of, roles
-from star_features.errors import DataError
 from star_features.evaluation.attainable import align_truth, attainable_auc
 from star_features.evaluation.metrics import auc
 from star_features.evaluation.report import draw
@@ -50,12 +50,18 @@ def stage(home: Home) -> Stage:
 
 
 def _work(home: Home) -> Facts:
+    shutil.rmtree(home.ranker, ignore_errors=True)
+    home.ranker.mkdir(parents=True)
+    if reason := read_receipt(home, "training-set").facts.get("not_trained"):
+        return {"not_trained": reason}
     frame = pd.read_parquet(home.training_set)
     train, test = (
         frame[frame["role"] == role].reset_index(drop=True) for role in ("ranker", "test")
     )
     tables = Tables(home.tables)
     masks = _slices(tables, test)
+    if train["label"].nunique() < 2 or not filled_groups(train):
+        return {"not_trained": f"{len(train)} labels before the test, all alike, or no feature"}
     rankers, rows = compare(train, test, masks)
     if truth := _attainable(home, test, masks):
         rows["attainable"] = truth
@@ -94,22 +100,31 @@ def compare(
 ) -> tuple[dict[str, Ranker], dict[str, dict[str, float]]]:
     """Train one ranker per set of feature groups; AUC on every slice of the test.
 
-    A group without a column (a graph that could not be trained) is left out, and so is every row
-    that would have needed it.
+    A row of the table is left out where the training set has nothing of what it adds (a graph that
+    could not be trained, tables without a categorical column).
     """
     rankers, rows = {}, {}
-    for name, groups in GROUPS.items():
-        try:
-            ranker = Ranker.fit(train, groups, seed=SEED)
-        except DataError:
-            if name == "categorical" or len(train) == 0:
-                continue
-            raise
+    known = filled_groups(train)
+    for name, wanted in GROUPS.items():
+        groups = tuple(group for group in wanted if group in known)
+        if not known.issuperset(set(wanted) - {"categorical"}) or not groups:
+            continue
+        ranker = Ranker.fit(train, groups, seed=SEED)
         scores = ranker.score(test)
         labels = test["label"].to_numpy()
         rankers[name] = ranker
         rows[name] = {part: auc(labels[mask], scores[mask]) for part, mask in masks.items()}
     return rankers, rows
+
+
+def filled_groups(frame: pd.DataFrame) -> set[str]:
+    """The feature groups of which both sides, or any category, hold at least one value."""
+    filled = {str(name) for name in frame.columns if frame[name].notna().any()}
+    found = {"categorical"} if any("_attributes__" in name for name in filled) else set()
+    for group, signal in (("text", "text"), ("graph", "star")):
+        if {f"member_{signal}__vector", f"job_{signal}__vector"} <= filled:
+            found.add(group)
+    return found
 
 
 def _slices(tables: Tables, test: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -122,11 +137,14 @@ def _slices(tables: Tables, test: pd.DataFrame) -> dict[str, np.ndarray]:
 def _attainable(home: Home, test: pd.DataFrame, masks: dict[str, np.ndarray]) -> dict[str, float]:
     """The AUC of the simulation's own probabilities; nothing for real data."""
     path = home.truth / "affinity.parquet"
-    if not path.exists():
+    if read_receipt(home, "ingest").settings["source"] != str(home.market.resolve()):
         return {}
     truth = align_truth(pq.read_table(path), test)
     labels = test["label"].to_numpy()
-    return {part: attainable_auc(truth[mask], labels[mask]).auc for part, mask in masks.items()}
+    return {
+        part: attainable_auc(truth[mask], labels[mask]).auc if mask.any() else float("nan")
+        for part, mask in masks.items()
+    }
 
 
 def score_online(home: Home, tables: Tables, ranker: Ranker, test: pd.DataFrame) -> Facts:
@@ -167,5 +185,6 @@ def read_online(store: Any, service: str, key: str, ids: list[str]) -> dict[str,
 
 
 def _busiest(test: pd.DataFrame) -> str:
-    counts = test[test["label"] == 1]["member_id"].value_counts()
+    taken = test[test["label"] == 1]
+    counts = (taken if len(taken) else test)["member_id"].value_counts()
     return str(sorted(counts[counts == counts.max()].index)[0])

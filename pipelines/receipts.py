@@ -2,8 +2,9 @@
 Receipts: what a stage read, made and took; and the rule by which it is skipped.
 
 A stage's key is the digest of its name, its settings and the runs of the stages it reads from. A
-stage whose key equals its last receipt's, and whose outputs are all there, is skipped. A receipt is
-written last, so a stage that was killed half-way simply runs again.
+stage whose key equals its last receipt's, and whose outputs are all there, is skipped. The receipt
+is removed before the work begins and written when it is done, so a stage that was killed half-way
+simply runs again.
 """
 
 import time
@@ -73,20 +74,25 @@ class Stage:
 
     def run(self, home: Home, force: bool = False) -> Receipt:
         """Run the stage, or skip it when its inputs have not changed."""
+        with only_one(home):
+            return self._run(home, force)
+
+    def _run(self, home: Home, force: bool) -> Receipt:
         key = self.key(home)
         last = find_receipt(home, self.name)
         if last and last.key == key and not force and all(path.exists() for path in self.outputs):
             return Receipt(**(asdict(last) | {"skipped": True}))
+        # From here on the outputs are no longer what the last receipt says.
+        _path(home, self.name).unlink(missing_ok=True)
         started = time.perf_counter()
-        with only_one(home):
-            facts = self.work()
+        facts = self.work()
         receipt = Receipt(
             stage=self.name,
             key=key,
             facts=facts,
             settings=dict(self.settings),
             seconds=round(time.perf_counter() - started, 2),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         write_json(_path(home, self.name), asdict(receipt))
         return receipt

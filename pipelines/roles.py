@@ -15,7 +15,8 @@ from star_features.evaluation.protocols import Protocol, Split, split
 from star_features.tables.canonical import Tables
 
 SEED = 0
-NEGATIVES = 4  # sampled per taken row, where the data have no shown-and-not-taken rows
+NEGATIVES = 4  # drawn for each taken row, where the data have no shown-and-not-taken rows
+REDRAWS = 8  # times that a negative is drawn, at most, until it is a job that its member never met
 
 
 def protocol_of(tables: Tables) -> Protocol:
@@ -47,11 +48,25 @@ def label_frame(rows: pa.Table, role: str, tables: Tables) -> pd.DataFrame:
 
 
 def _drawn(taken: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """NEGATIVES jobs for each taken row, none that its member ever met."""
-    met = tables.interactions(["member_id", "job_id"]).to_pandas()
-    jobs = np.asarray(ids(tables, "job"), dtype=object)
+    """NEGATIVES jobs for each taken row: there by then, and never met by its member.
+
+    A draw of a job that was met is drawn again a few times; what is still met then is left out.
+    """
+    jobs = tables.jobs(["job_id", "updated_at"]).sort_by([("updated_at", "ascending")])
+    since_J = jobs["updated_at"].to_numpy()
+    names_J = np.asarray(jobs["job_id"].to_pylist(), dtype=object)
+    met = pd.MultiIndex.from_frame(tables.interactions(["member_id", "job_id"]).to_pandas())
     generator = np.random.default_rng(SEED)
     drawn = taken.loc[taken.index.repeat(NEGATIVES)].assign(label=0, sampled=True)
-    drawn["job_id"] = generator.choice(jobs, size=len(drawn))
-    pairs = pd.MultiIndex.from_frame(drawn[["member_id", "job_id"]])
-    return drawn.loc[~pairs.isin(pd.MultiIndex.from_frame(met))]
+    moments_N = drawn["event_timestamp"].dt.tz_convert(None).to_numpy().astype(since_J.dtype)
+    there_N = np.searchsorted(since_J, moments_N, side="right")
+    drawn, there_N = drawn[there_N > 0], there_N[there_N > 0]
+    wrong_N = np.ones(len(drawn), dtype=np.bool_)
+    chosen_N = np.empty(len(drawn), dtype=object)
+    for _ in range(REDRAWS):
+        row_N = (generator.random(int(wrong_N.sum())) * there_N[wrong_N]).astype(np.int64)
+        chosen_N[wrong_N] = names_J[row_N]
+        pairs = pd.MultiIndex.from_arrays([drawn["member_id"], chosen_N])
+        wrong_N = np.asarray(pairs.isin(met))
+    fresh: pd.DataFrame = drawn.assign(job_id=chosen_N).loc[~wrong_N]
+    return fresh

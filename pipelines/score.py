@@ -71,7 +71,11 @@ def _score(store: object, ranker: Ranker, pairs: pd.DataFrame) -> list[float]:
 def _read(path: Path) -> pd.DataFrame:
     wanted = "Wanted a CSV or Parquet file with the columns member_id and job_id."
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+        frame = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else pd.read_csv(path, dtype=str, keep_default_na=False)
+        )
     except (OSError, ValueError, pa.ArrowInvalid) as error:
         raise DataError(path, str(error).splitlines()[0], wanted) from error
     if missing := {"member_id", "job_id"} - set(frame.columns):

@@ -15,6 +15,7 @@ import pandas as pd
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from pipelines.roles import SEED, label_frame, roles
+from star_features.errors import EmptyInput
 from star_features.progress import bar
 from star_features.store.feast_store import open_store
 from star_features.store.training import write_training_set
@@ -50,7 +51,12 @@ def labels(home: Home, max_labels: int) -> pd.DataFrame:
 
 
 def _work(home: Home, as_served: bool, max_labels: int) -> Facts:
-    wanted = labels(home, max_labels)
+    try:
+        wanted = labels(home, max_labels)
+    except EmptyInput as reason:
+        shutil.rmtree(home.training_set, ignore_errors=True)
+        home.training_set.mkdir(parents=True)
+        return {"rows": 0, "missing": {}, "spaces": {}, "not_trained": str(reason)}
     aside = home.training_set.with_name("training_set.new")
     shutil.rmtree(aside, ignore_errors=True)
     with bar("training set", len(wanted), "label") as progress:

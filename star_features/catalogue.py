@@ -2,7 +2,7 @@
 The catalogue: which spaces exist, as a reviewed file (`spaces.toml`) beside the Feast definitions.
 
     catalogue = Catalogue.load(Path("feature_repo/spaces.toml"))
-    catalogue.version("graph", "v1").width
+    catalogue.graph_version("v1").width
 
 One entry is one version of one kind (text, graph) and makes two spaces, `member_…` and `job_…`:
 a pair that is trained together, compared with each other and released together.
@@ -11,7 +11,7 @@ a pair that is trained together, compared with each other and released together.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -20,7 +20,7 @@ from star_features.files import Settings
 
 Entity = Literal["member", "job"]
 ENTITIES: tuple[Entity, ...] = ("member", "job")
-Kind = Literal["text", "graph"]
+V = TypeVar("V")
 
 
 class TextVersion(Settings):
@@ -72,22 +72,30 @@ class Catalogue(Settings):
                 )
         return catalogue
 
-    def version(self, kind: Kind, version: str) -> TextVersion | GraphVersion:
+    def text_version(self, version: str) -> TextVersion:
         """One entry; raises UsageError with the known ones."""
-        known: Mapping[str, TextVersion | GraphVersion]
-        known = self.text if kind == "text" else self.graph
-        if version not in known:
-            raise UsageError(f"no {kind} version {version!r}; known: {', '.join(known)}")
-        return known[version]
+        return _named(self.text, "text", version)
+
+    def graph_version(self, version: str) -> GraphVersion:
+        """One entry; raises UsageError with the known ones."""
+        return _named(self.graph, "graph", version)
 
     def of_view(self, name: str) -> TextVersion | GraphVersion:
         """The entry behind a feature view's name, such as `job_graph_v1`."""
         entity, kind, version = name.split("_")
         if entity not in ENTITIES or kind not in ("text", "graph"):
             raise UsageError(f"{name!r} is no space; wanted member|job _ text|graph _ vN")
-        return self.version("text" if kind == "text" else "graph", version)
+        return self.text_version(version) if kind == "text" else self.graph_version(version)
 
     def spaces(self) -> list[str]:
         """Names of all spaces, sorted: the feature views this repository must define."""
         pairs = [("text", v) for v in self.text] + [("graph", v) for v in self.graph]
         return sorted(f"{entity}_{kind}_{v}" for entity in ENTITIES for kind, v in pairs)
+
+
+def _named(known: Mapping[str, V], kind: str, version: str) -> V:
+    if version not in known:
+        raise UsageError(
+            f"no {kind} version {version!r}; known: {', '.join(known) or 'none'} (spaces.toml)"
+        )
+    return known[version]

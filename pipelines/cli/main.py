@@ -67,7 +67,9 @@ def _run(home: Home, stage: Stage, force: bool) -> Receipt:
 
 @app.command()
 def demo(
-    members: Annotated[int, typer.Option(help="Simulated members: 1,000 to 1,000,000.")] = 3_000,
+    members: Annotated[
+        int, typer.Option(help="Simulated members, such as 1000 or 1000000.")
+    ] = 3_000,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
     home: HomeOption = None,
     repo: RepoOption = None,
@@ -106,7 +108,9 @@ def _main_job(home: Home, source: Path, config: Path | None) -> list[Receipt]:
 
 @app.command()
 def market(
-    members: Annotated[int, typer.Option(help="Simulated members: 1,000 to 1,000,000.")] = 3_000,
+    members: Annotated[
+        int, typer.Option(help="Simulated members, such as 1000 or 1000000.")
+    ] = 3_000,
     jobs: Annotated[int | None, typer.Option(help="Jobs [grows with the members].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 0,
     force: ForceOption = False,
@@ -167,9 +171,7 @@ def graph(
     from pipelines import graph as job
 
     place = Home.find(home, repo)
-    if retrain:
-        job.forget(place, version)
-    _run(place, job.stage(place, version), force or retrain)
+    _run(place, job.stage(place, version, retrain=retrain), force or retrain)
 
 
 @app.command()
@@ -210,6 +212,8 @@ def training_set(
     from pipelines import training_set as job
 
     place = Home.find(home, repo)
+    if out and out.exists():
+        raise UsageError(f"--out {out} exists; wanted a folder that is not there yet")
     stage = job.stage(place, place.towers(), as_served=as_served, max_labels=max_labels)
     receipt = _run(place, stage, force)
     show.training_set(console, receipt)

@@ -22,7 +22,7 @@ ROWS = 20  # scores printed before `--out` is the better way
 def outcome(receipt: Receipt) -> str:
     """One line about a stage that has just run, or had nothing to do."""
     if receipt.skipped:
-        return f"[dim]skipped: its inputs have not changed since {receipt.finished}[/]"
+        return f"[dim]skipped: its inputs have not changed since {receipt.finished[:19]}[/]"
     return f"[green]done[/] in {receipt.seconds:.1f} s"
 
 
@@ -71,6 +71,10 @@ def training_set(console: Console, receipt: Receipt) -> None:
 def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     """AUC by features and slice; then one member's best jobs, read online."""
     facts = receipt.facts
+    if reason := facts.get("not_trained"):
+        console.print("[yellow]No ranker was trained:[/] ", end="")
+        console.print(reason, markup=False)
+        return
     slices = list(facts["slices"])
     later = "later" if facts["protocol"] == "time-split" else "held-out"
     against = ", against jobs drawn by chance" if facts["drawn_negatives"] else ""
@@ -139,7 +143,7 @@ def status(console: Console, home: Home) -> None:
             continue
         for number, line in enumerate(_products(receipt.facts) or [("", "", "", "")]):
             first = number == 0
-            table.add_row(name if first else "", receipt.finished if first else "", *line)
+            table.add_row(name if first else "", receipt.finished[:19] if first else "", *line)
     console.print(table)
 
 

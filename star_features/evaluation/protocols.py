@@ -25,11 +25,12 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from star_features.errors import DataError, EmptyInput, UsageError
+from star_features.errors import EmptyInput, UsageError
 
 Protocol = Literal["time-split", "leave-last-out", "leave-one-out"]
 HISTORY, RANKER, TEST = 0, 1, 2
@@ -75,7 +76,7 @@ def split(
         role_N = _by_pair(interactions, None if protocol == "leave-last-out" else seed)
     parts = [interactions.filter(pa.array(role_N == role)) for role in (HISTORY, RANKER, TEST)]
     if parts[TEST].num_rows == 0:
-        raise DataError(
+        raise EmptyInput(
             "interactions",
             f"{protocol} found nobody to test on",
             "Wanted members who took two jobs or more; time-split needs times that differ.",
@@ -96,10 +97,10 @@ def _by_time(
     shares = (history, history + ranker)
     first, second = (order[int(len(order) * share)] for share in shares)
     if not order[0] < first < second:
-        raise DataError(
+        raise EmptyInput(
             "interactions",
-            f"too many of {len(order)} rows share one time to cut before {first} and {second}",
-            "Wanted times that differ; without them: --protocol leave-one-out",
+            f"too many of {len(order)} rows share one time to cut them into three by time",
+            "Wanted times that differ. To evaluate without them: --protocol leave-one-out",
         )
     role_N = (at_N >= first).astype(np.int8) + (at_N >= second).astype(np.int8)
     moments = pa.array([int(first), int(second)], type=pa.timestamp("us", "UTC")).to_pylist()
@@ -120,12 +121,19 @@ def _by_pair(interactions: pa.Table, seed: int | None) -> NDArray[np.int8]:
     at_P = np.full(len(pair_ids_P), np.iinfo(np.int64).min)
     counts_N = taken_N | ~taken_P[pair_N]
     np.maximum.at(at_P, pair_N[counts_N], at_N[counts_N])
-    key_P: NDArray[Any] = (
-        at_P if seed is None else np.random.default_rng(seed).random(len(pair_ids_P))
-    )
+    key_P: NDArray[Any] = at_P if seed is None else _lots(interactions, pair_N, seed)
     role_P = _hold_out(member_P, taken_P, key_P, member_count)
     _follow(role_P, member_P, taken_P, at_P)
     return role_P[pair_N]
+
+
+def _lots(interactions: pa.Table, pair_N: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+    """A lot for every pair, from its ids and the seed alone: new rows reshuffle nobody else's."""
+    _, first_P = np.unique(pair_N, return_index=True)
+    rows = interactions.select(["member_id", "job_id"]).take(pa.array(first_P))
+    text_P = pc.binary_join_element_wise(rows["member_id"], rows["job_id"], f"\x1f{seed}\x1f")
+    lots: NDArray[np.uint64] = pd.util.hash_array(np.asarray(text_P.to_pylist(), dtype=object))
+    return lots
 
 
 def _hold_out(

@@ -113,7 +113,7 @@ def _entity_ids(table: pa.Table, entity: str) -> Ids:
     ids = strings(table[f"{entity}_id"])
     if len(np.unique(ids)) != len(ids):
         raise DataError(
-            f"{entity}s", "an id stands in two rows", "Wanted one row per id: run star tables"
+            f"{entity}s", "an id stands in two rows", "Wanted one row per id: run star ingest"
         )
     return ids
 

@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from star_features.errors import MissingStage
 
 if TYPE_CHECKING:
@@ -33,6 +35,14 @@ def resolve_config(repo: Path, home: Path) -> Path:
     aside.write_text(text.replace(PLACEHOLDER, f"{home.resolve()}/"))
     os.replace(aside, path)
     return path
+
+
+def online_files(home: Path) -> list[Path]:
+    """The file of the online store, where it is one (SQLite)."""
+    if not config_path(home).exists():
+        return []
+    online = yaml.safe_load(config_path(home).read_text()).get("online_store") or {}
+    return [Path(online["path"])] if isinstance(online, dict) and "path" in online else []
 
 
 def open_store(repo: Path, home: Path) -> "FeatureStore":

@@ -14,6 +14,7 @@ and renamed, and its name is the digest of its rows: killed and run again, nothi
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from star_features.errors import ArtefactError
+from star_features.errors import ArtefactError, SpaceMismatch
 from star_features.spaces import VectorTable
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -72,10 +73,11 @@ class History:
             self._write(self.folder / "month=1970-01" / "part-empty.parquet", self._empty())
 
     def append(self, rows: pa.Table) -> int:
-        """Add the rows that are not there yet; returns how many were new.
+        """Add the rows that say something new; returns how many they were.
 
-        A row is known by its entity, its event time and its input hash: the same content at the
-        same time is never stored twice, and nothing stored is ever changed.
+        A row whose input hash is that of the newest computation for its entity and event time is
+        there already: the same content is never stored twice in a row, and nothing stored is ever
+        changed.
         """
         self.ensure()
         rows = self._unseen(rows.select(self.schema.names).cast(self.schema))
@@ -121,58 +123,74 @@ class History:
     def latest(self) -> VectorTable:
         """The newest vector of every entity, sorted by id."""
         newest = self._newest(f"{self.key}, vector, space").sort_by(self.key)
-        self_spaces = pc.unique(newest["space"]).to_pylist()
+        spaces = pc.unique(newest["space"]).to_pylist()
+        if len(spaces) > 1:
+            raise SpaceMismatch(got=spaces[1], wanted=spaces[0])
         vectors = newest["vector"].combine_chunks()
         return VectorTable(
-            space=self_spaces[0] if self_spaces else self.view,
+            space=spaces[0] if spaces else self.view,
             ids=np.asarray(newest[self.key].to_pylist(), dtype=np.str_),
             vectors_ND=_matrix(vectors, newest.num_rows),
         )
 
     def latest_batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         """The newest whole row of every entity, in batches of at most `rows`."""
-        with duckdb.connect() as db:
+        self.ensure()
+        with self._database() as db:
             yield from db.execute(self._newest_sql("*")).to_arrow_reader(rows)
 
     def _unseen(self, rows: pa.Table) -> pa.Table:
-        """The rows that are not stored, each once."""
+        """Rows that say something new, each once: a text put back is new, the same text is not."""
         known = f"{self.key}, event_timestamp, input_hash"
-        with duckdb.connect() as db:
-            db.execute("SET TimeZone='UTC'")
+        with self._database() as db:
             db.register("incoming", rows)
+            said = (
+                f"SELECT {known} FROM {self._stored} QUALIFY rank() OVER "
+                f"(PARTITION BY {self.key}, event_timestamp ORDER BY created DESC) = 1"
+            )
             return (
                 db.execute(
                     f"SELECT DISTINCT ON ({known}) * FROM incoming "
-                    f"ANTI JOIN read_parquet('{self._glob}') AS stored USING ({known}) "
-                    f"ORDER BY {known}"
+                    f"ANTI JOIN ({said}) AS said USING ({known}) ORDER BY {known}"
                 )
                 .to_arrow_table()
                 .cast(self.schema)
             )
 
+    @contextmanager
+    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone='UTC'")
+            db.register("blank", self._empty())
+            yield db
+
     @property
-    def _glob(self) -> str:
-        return str(self.folder / "*" / "*.parquet").replace("'", "''")
+    def _stored(self) -> str:
+        """Every part as one SQL relation; a column that older parts lack is null in them."""
+        paths = sorted(self.folder.glob("*/*.parquet"))
+        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+        if "vector" in self.features.names:  # always the same columns
+            return f"read_parquet([{files}], hive_partitioning=false)"
+        columns = ", ".join(f'"{name}"' for name in self.schema.names)
+        parts = f"read_parquet([{files}], hive_partitioning=false, union_by_name=true)"
+        return f"(SELECT {columns} FROM (FROM {parts} UNION ALL BY NAME FROM blank))"
 
     def _newest_sql(self, columns: str) -> str:
         return (
-            f"SELECT {columns} FROM read_parquet('{self._glob}', hive_partitioning=false) "
+            f"SELECT {columns} FROM {self._stored} "
             f"QUALIFY row_number() OVER (PARTITION BY {self.key} "
             "ORDER BY event_timestamp DESC, created DESC) = 1"
         )
 
     def _newest(self, columns: str) -> pa.Table:
         self.ensure()
-        with duckdb.connect() as db:
+        with self._database() as db:
             return db.execute(self._newest_sql(columns)).to_arrow_table()
 
     def _select(self, columns: str) -> pa.Table:
         self.ensure()
-        with duckdb.connect() as db:
-            db.execute("SET TimeZone='UTC'")
-            return db.execute(
-                f"SELECT {columns} FROM read_parquet('{self._glob}', hive_partitioning=false)"
-            ).to_arrow_table()
+        with self._database() as db:
+            return db.execute(f"SELECT {columns} FROM {self._stored}").to_arrow_table()
 
     def _empty(self) -> pa.Table:
         return self.schema.empty_table()

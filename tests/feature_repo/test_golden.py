@@ -2,11 +2,16 @@
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).parent
+REPO = HERE.parents[1] / "feature_repo"
 SCHEMA = {
     "tables": {
         "members": {"categorical": ["seniority", "place"]},
@@ -43,8 +48,50 @@ def test_a_home_without_tables_still_compiles_and_has_no_attribute_views(tmp_pat
 def test_every_space_of_the_catalogue_has_its_view(tmp_path: Path) -> None:
     from star_features.catalogue import Catalogue
 
-    catalogue = Catalogue.load(HERE.parents[1] / "feature_repo" / "spaces.toml")
+    catalogue = Catalogue.load(REPO / "spaces.toml")
     views = {
         line.split()[1].rstrip(":") for line in compiled(tmp_path).splitlines() if "view" in line
     }
     assert set(catalogue.spaces()) <= views
+
+
+def feast(folder: Path, *words: str) -> str:
+    """Feast's own command line in the repository's folder, with nothing of ours around it."""
+    env = {name: value for name, value in os.environ.items() if name != "STAR_HOME"}
+    command = [sys.executable, "-m", "feast.cli.cli", *words]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_feasts_own_commands_work_in_the_folder_on_a_fresh_machine(tmp_path: Path) -> None:
+    """What the README says: apply, list, and the web interface answers."""
+    folder = tmp_path / "feature_repo"
+    shutil.copytree(REPO, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    feast(folder, "apply")
+    assert (tmp_path / ".star" / "registry.db").exists()
+    assert "job_graph_v1" in feast(folder, "feature-views", "list")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "feast.cli.cli", "ui", "--host", "127.0.0.1"]
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(
+        [*command, "--port", str(port)], cwd=folder, stdout=quiet, stderr=quiet
+    )
+    try:
+        assert "<html" in answer(f"http://127.0.0.1:{port}/", server)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def answer(address: str, server: "subprocess.Popen[bytes]") -> str:
+    for _ in range(600):
+        assert server.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as page:
+                return str(page.read().decode())
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("no answer")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -184,71 +183,6 @@ def test_a_killed_encode_goes_on_with_the_next_chunk(make_home, monkeypatch) -> 
     monkeypatch.setattr(encode, "_encode_chunk", whole)
     facts = encode.stage(home).run(home).facts["member_text_v1"]
     assert (facts["encoded"], facts["rows"]) == (20, 40)
-
-
-def _table(rows: list[dict]) -> pa.Table:
-    return pa.Table.from_pylist(rows)
-
-
-@pytest.fixture
-def tiny(tmp_path) -> Callable[..., Path]:
-    """A data set in canonical names: some members, some jobs, some interactions."""
-
-    def make(members: int, jobs: int, interactions: list[dict]) -> Path:
-        folder = tmp_path / "tiny"
-        folder.mkdir()
-        when = pd.Timestamp("2026-01-01", tz="UTC")
-        people = [
-            {"member_id": f"m{i}", "text": f"welder {i}", "updated_at": when}
-            for i in range(members)
-        ]
-        posts = [
-            {"job_id": f"j{i}", "text": f"welding {i}", "updated_at": when} for i in range(jobs)
-        ]
-        schema = pa.schema(
-            [("member_id", pa.string()), ("job_id", pa.string()), ("kind", pa.string()),
-             ("at", pa.timestamp("us", "UTC"))]
-        )  # fmt: skip
-        pq.write_table(_table(people), folder / "members.parquet")
-        pq.write_table(_table(posts), folder / "jobs.parquet")
-        pq.write_table(pa.Table.from_pylist(interactions, schema), folder / "interactions.parquet")
-        return folder
-
-    return make
-
-
-def test_without_interactions_text_is_served_and_the_graph_says_why_not(make_home, tiny) -> None:
-    from pipelines import apply, encode, graph, ingest, materialize
-
-    home = make_home("silent")
-    ingest.stage(home, tiny(3, 2, [])).run(home)
-    encode.stage(home).run(home)
-    facts = graph.stage(home).run(home).facts
-    assert "interactions" in facts["not_trained"]
-    apply.stage(home).run(home)
-    materialize.stage(home, home.towers()).run(home)
-    answer = rank.read_online(
-        open_store(home.repo, home.path), "ranker_member", "member_id", ["m0"]
-    )
-    assert len(answer["member_text__vector"][0]) == 384
-    assert answer["member_star__vector"] == [None]
-
-
-def test_a_world_of_one_job_gives_defined_vectors(make_home, tiny) -> None:
-    from pipelines import encode, graph, ingest
-
-    start = pd.Timestamp("2026-01-02", tz="UTC")
-    rows = [
-        {"member_id": f"m{i}", "job_id": "j0", "kind": "apply", "at": start + pd.Timedelta(hours=i)}
-        for i in range(60)
-    ]
-    home = make_home("one")
-    ingest.stage(home, tiny(60, 1, rows)).run(home)
-    encode.stage(home).run(home)
-    graph.stage(home).run(home)
-    vectors = History.of_vectors(home.history, "job_graph_v1").latest()
-    assert vectors.ids.tolist() == ["j0"]
-    np.testing.assert_allclose(np.linalg.norm(vectors.vectors_ND, axis=1), 1, atol=1e-5)
 
 
 def test_a_home_refuses_another_simulated_world(make_home) -> None:

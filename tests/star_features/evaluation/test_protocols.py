@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -186,3 +187,25 @@ def test_what_cannot_be_split_says_why(
 ) -> None:
     with pytest.raises(error):
         split(table(rows), protocol, 0, *shares)
+
+
+def test_leave_one_out_holds_out_the_same_pairs_when_other_rows_come() -> None:
+    rows = [(f"m{i % 30}", f"j{i % 17}", i) for i in range(300)]
+    at = [datetime(2026, 1, 1, tzinfo=UTC)] * 301
+
+    def held(extra: list[tuple[str, str, int]]) -> set[tuple[str, str]]:
+        found = [*extra, *rows]
+        table = pa.table(
+            {
+                "member_id": [row[0] for row in found],
+                "job_id": [row[1] for row in found],
+                "kind": ["apply"] * len(found),
+                "at": pa.array(at[: len(found)], pa.timestamp("us", "UTC")),
+                "weight": pa.array([1.0] * len(found), pa.float32()),
+                "label": pa.array([1] * len(found), pa.int8()),
+            }
+        )
+        test = split(table, "leave-one-out", seed=3).test
+        return set(zip(test["member_id"].to_pylist(), test["job_id"].to_pylist(), strict=True))
+
+    assert held([("aaa", "j1", 0)]) == held([])

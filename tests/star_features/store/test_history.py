@@ -181,3 +181,22 @@ def test_equal_inputs_have_equal_hashes_and_others_do_not() -> None:
     first, again, other = hash_inputs(["a", "a", "b"])
     assert first == again != other
     assert len(first) == 32
+
+
+def test_a_text_put_back_is_the_newest_again(jobs: History) -> None:
+    assert [jobs.append(table([row])) for row in (("a", 1, "x", 5), ("a", 1, "y", 6))] == [1, 1]
+    assert jobs.append(table([("a", 1, "x", 7)])) == 1
+    assert jobs.append(table([("a", 1, "x", 8)])) == 0
+    assert jobs.newest_hash() == {"a": "x"}
+
+
+def test_a_column_that_older_parts_lack_is_null_in_them(tmp_path: Path) -> None:
+    def rows(entity: str, **values: str) -> pa.Table:
+        fixed = {"input_hash": [entity], "event_timestamp": [day(1)], "created": [day(2)]}
+        return pa.table({"job_id": [entity]} | {k: [v] for k, v in values.items()} | fixed)
+
+    History.of_attributes(tmp_path, "job", ["place"]).append(rows("a", place="Rome"))
+    wider = History.of_attributes(tmp_path, "job", ["place", "zone"])
+    wider.append(rows("b", place="Oslo", zone="n"))
+    found = pa.Table.from_batches(wider.latest_batches()).sort_by("job_id").to_pylist()
+    assert [(row["place"], row["zone"]) for row in found] == [("Rome", None), ("Oslo", "n")]

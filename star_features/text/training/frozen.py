@@ -104,6 +104,7 @@ def by_width(
     members, jobs = frozen.validation
     axes_DK = frozen.axes_DD[:width].T
     return {
+        "width": width,
         "frozen_cut": pair_auc(members[:, :width], jobs[:, :width], taken_V),
         "frozen_axes": pair_auc(members @ axes_DK, jobs @ axes_DK, taken_V),
         "tuned": pair_auc(members_VD[:, :width], jobs_VD[:, :width], taken_V),

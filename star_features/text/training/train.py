@@ -67,7 +67,7 @@ class TrainReport:
     steps: int
     stopped: str | None
     curve: tuple[dict[str, float], ...]
-    widths: dict[str, dict[str, float]]
+    widths: tuple[dict[str, float], ...]
     pairs: int
     taken: int
     validation: int
@@ -332,10 +332,10 @@ def _report(run: Run, progress: disk.Progress) -> TrainReport:
         steps=progress.step,
         stopped=progress.stopped,
         curve=tuple(progress.curve),
-        widths={
-            str(width): by_width(run.frozen, members_VD, jobs_VD, taken_V, width)
+        widths=tuple(
+            by_width(run.frozen, members_VD, jobs_VD, taken_V, width)
             for width in run.objective.widths
-        },
+        ),
         pairs=len(run.training),
         taken=int(run.training.taken_N.sum()),
         validation=len(run.validation),

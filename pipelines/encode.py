@@ -3,6 +3,7 @@ Encode: every member's and job's text becomes a vector in the text space.
 
     star encode --version v1
 
+A version with a training table is trained first, where it has not been (see train_text).
 A text that already has its vector is left alone, equal texts are encoded once, and each finished
 chunk is on disk: killed and run again, it goes on with the next one.
 """
@@ -43,11 +44,11 @@ def stage(home: Home, version: str = "v1") -> Stage:
 
 
 def _work(home: Home, version: str) -> Facts:
+    from pipelines.train_text import encoder_settings
     from star_features.text.encoder import TextEncoder
-    from star_features.text.settings import EncoderSettings
 
     wanted = home.catalogue().text_version(version)
-    encoder = TextEncoder.load(EncoderSettings(**wanted.encoder))
+    encoder = TextEncoder.load(encoder_settings(home, version, wanted))
     if encoder.width != wanted.width:
         raise UsageError(
             f"[text.{version}] says width = {wanted.width}, but {encoder.settings.model} makes "

@@ -30,6 +30,8 @@ class TextVersion(Settings):
     metric: Literal["cosine"] = "cosine"
     encoder: dict[str, Any] = Field(default_factory=dict)
     """Settings of the encoder: see star_features.text.EncoderSettings."""
+    training: dict[str, Any] | None = None
+    """Settings of its training: see star_features.text.training.TrainSettings. None: frozen."""
 
 
 class GraphVersion(Settings):

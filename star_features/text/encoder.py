@@ -10,7 +10,7 @@ The caller cuts a large table into chunks and keeps what is done; one call here 
 Shapes: N texts, U distinct texts, C canaries, T tokens of a batch, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from star_features.errors import UsageError
 from star_features.progress import bar
 from star_features.spaces import Space, digest, unit
 from star_features.text import backbone, canaries, parallel, tokens, weights
-from star_features.text.packing import POOLINGS, batches, pack
+from star_features.text.packing import POOLINGS, Packed, batches, pack
 from star_features.text.prepack import can_prepack, prepack
 from star_features.text.settings import EncoderSettings, Pooling, Side
+from star_features.text.tuned import Tuned
 
 # Raise when a change in this folder moves vectors: it is part of every space id.
 CODE_VERSION = 1
@@ -60,11 +61,14 @@ class TextEncoder:
         model: nn.Module,
         tokenizer: Any,
         fingerprint: weights.Fingerprint,
+        head_DD: NDArray[np.float32] | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
         self.fingerprint = fingerprint
-        self.width = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        self.head_DD = None if head_DD is None else torch.from_numpy(head_DD)
+        full = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        self.width = min(settings.width or full, full)
         self.pooling: Pooling = settings.pooling or (
             "last" if backbone.is_decoder(model) else "mean"
         )
@@ -88,15 +92,25 @@ class TextEncoder:
             UsageError: `model` is no model folder, or the device is not here.
             ArtefactError: weights are missing or not the pinned ones, or a canary's vector is off.
         """
+        tuned = Tuned.find(settings)
+        settings = tuned.settings if tuned else settings
         folder = weights.locate(settings.model)
         adapter = Path(settings.adapter) if settings.adapter else None
-        fingerprint = weights.fingerprint(folder, adapter)
+        fingerprint = weights.fingerprint(folder, adapter, tuned.head if tuned else None)
         weights.verify(settings.model, fingerprint)
+        if tuned:
+            tuned.verify(fingerprint)
         encoder = cls(
-            settings, backbone.load(folder, adapter), tokens.load_backend(folder), fingerprint
+            settings,
+            backbone.load(folder, adapter),
+            tokens.load_backend(folder),
+            fingerprint,
+            tuned.head_matrix() if tuned else None,
         )
-        known_CD = canaries.stored(adapter or folder, encoder.digest())
-        encoder._settle(encoder._plain_canaries() if known_CD is None else known_CD)
+        known_CD = canaries.stored(tuned.folder if tuned else adapter or folder, encoder.digest())
+        encoder._settle(
+            encoder._plain_canaries() if known_CD is None else known_CD[:, : encoder.width]
+        )
         return encoder
 
     def encode(self, texts: Sequence[str], side: Side) -> EncodeResult:
@@ -112,6 +126,15 @@ class TextEncoder:
             tokens=sum(len(ids) for ids, _ in read),
         )
 
+    def read(self, texts: Sequence[str], side: Side) -> Iterator[tuple[NDArray[np.int64], bool]]:
+        """Token ids of each text as the model sees them, and whether it was cut."""
+        return self._tokenizers[side](texts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
     def max_tokens(self, side: Side) -> int:
         """The side's limit, or the backbone's own where that is lower."""
         return min(self.settings.side(side).max_tokens, self.limit)
@@ -123,6 +146,7 @@ class TextEncoder:
             "config_sha256": self.fingerprint.config,
             "tokenizer_sha256": self.fingerprint.tokenizer,
             "adapter_sha256": self.fingerprint.adapter,
+            **({"head_sha256": self.fingerprint.head} if self.fingerprint.head else {}),
             "prompt": self.settings.side(side).prompt,
             "max_tokens": self.max_tokens(side),
             "end_token": self.end_token,
@@ -169,26 +193,29 @@ class TextEncoder:
 
     @torch.inference_mode()
     def _forward(self, read: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        packed = pack(read).to(self._device())
-        pooled_ND = POOLINGS[self.pooling](backbone.hidden(self.model, packed), packed.spans)
-        out: NDArray[np.float32] = pooled_ND.cpu().numpy()
+        packed = pack(read).to(self.device)
+        vectors_ND = self._pooled(backbone.hidden(self.model, packed), packed)
+        out: NDArray[np.float32] = vectors_ND.cpu().numpy()
         return out
 
-    def _workers(self) -> int:
-        return torch.get_num_threads() if self._device().type == "cpu" else 1
+    def _pooled(self, states_TD: Tensor, packed: Packed) -> Tensor:
+        """N × D from the last layer's states: pooling, then the head, then the cut."""
+        pooled_ND = POOLINGS[self.pooling](states_TD, packed.spans)
+        if self.head_DD is not None:
+            pooled_ND = pooled_ND @ self.head_DD.to(pooled_ND.device).T
+        return pooled_ND[:, : self.width]
 
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+    def _workers(self) -> int:
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
 
     def _plain_canaries(self) -> NDArray[np.float32]:
         """C × D by transformers' own attention, one text at a time, in float32."""
-        pool = POOLINGS[self.pooling]
         rows = []
         with torch.inference_mode():
             for tokenizer in self._tokenizers.values():
                 for ids, _ in tokenizer(canaries.TEXTS):
                     states_TD = backbone.plain_hidden(self.model, torch.from_numpy(ids))
-                    rows.append(pool(states_TD, pack([ids]).spans).numpy())
+                    rows.append(self._pooled(states_TD, pack([ids])).numpy())
         return np.concatenate(rows)
 
     def _settle(self, wanted_CD: NDArray[np.float32]) -> None:

@@ -42,6 +42,9 @@ class EncoderSettings(Settings):
     job: SideSettings = SideSettings(max_tokens=1800)
     """The job side."""
 
+    width: PositiveInt | None = None
+    """Keep this many first coordinates: for models trained for it. Default: all."""
+
     normalize: bool = True
     """Scale vectors to unit length, as every served vector is."""
 

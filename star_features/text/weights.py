@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from star_features.errors import ArtefactError, UsageError
-from star_features.files import sha256
+from star_features.files import read_json, sha256
 from star_features.spaces import digest
 
 PINNED = {
@@ -41,6 +41,7 @@ class Fingerprint:
     config: str
     tokenizer: str
     adapter: str | None = None
+    head: str | None = None
 
 
 def locate(model: str) -> Path:
@@ -64,13 +65,14 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def fingerprint(folder: Path, adapter: Path | None) -> Fingerprint:
-    """Hash a model folder and, where there is one, its adapter."""
+def fingerprint(folder: Path, adapter: Path | None, head: Path | None = None) -> Fingerprint:
+    """Hash a model folder and, where there are, its adapter and its head's file."""
     return Fingerprint(
         weights=_weights_sha256(folder),
         config=sha256(folder / "config.json"),
         tokenizer=_joint_sha256([folder / name for name in TOKENIZER_FILES]),
         adapter=_adapter_sha256(adapter) if adapter else None,
+        head=sha256(head) if head else None,
     )
 
 
@@ -97,7 +99,11 @@ def _adapter_sha256(adapter: Path) -> str:
     for file in files:
         if not file.is_file():
             raise ArtefactError(file, "there is no such file", "a LoRA folder in peft's format")
-    return _joint_sha256(files)
+    config = read_json(files[0])
+    config.pop("base_model_name_or_path", None)  # a path: it moves no vector
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()  # peft writes a set, in any order
+    return digest([config, sha256(files[1])])
 
 
 def _joint_sha256(files: list[Path]) -> str:

@@ -54,6 +54,7 @@ from star_features.tables.canonical import Tables
 
 OLD, NEW = "v1", ("v2", "v3")
 WIDTHS = {"v1": 200, "v2": 200, "v3": 256}
+SHORT = "member = { max_tokens = 32 }\njob = { max_tokens = 48 }\n"
 LESS = "epochs = 2\nlabels_per_epoch = 10_000\n"
 MEMBERS, QUICK_MEMBERS = 3_000, 1_000
 WAYS = ("never", "swap", "shuffled", "mapped", "retrained")
@@ -119,7 +120,8 @@ def made(folder: Path, seed: int, quick: bool) -> World:
 def versions(repo: Path, quick: bool) -> Path:
     """The feature repository with three graph versions, and v1 filled by the others."""
     shutil.copytree(Home.find().repo, repo, ignore=shutil.ignore_patterns("__pycache__"))
-    spaces = (repo / "spaces.toml").read_text().split("[graph.v1]")[0]
+    spaces = (repo / "spaces.toml").read_text().split("[graph.v1]")[0]  # ends in its encoder
+    spaces += SHORT if quick else ""
     for seed, (version, width) in enumerate(WIDTHS.items()):
         spaces += f'[graph.{version}]\nwidth = {width}\ntext = "v1"\n[graph.{version}.network]\n'
         spaces += f"seed = {seed}\n" + (LESS if quick else "")
@@ -273,7 +275,7 @@ RANKERS: dict[str, Train] = {
         side_by_side,
         lambda seed: make_pipeline(
             StandardScaler(),
-            MLPClassifier((64,), alpha=1.0, max_iter=60, early_stopping=True, random_state=seed),
+            MLPClassifier((64,), alpha=1.0, batch_size=500, max_iter=15, random_state=seed),
         ),
     ),
 }
@@ -282,12 +284,10 @@ RANKERS: dict[str, Train] = {
 def claims_of(found: list[dict[str, float]]) -> dict[str, Claim]:
     """What the issue asks for, over all rankers, versions and seeds."""
     felt = [figures for figures in found if not np.isnan(figures["recovered"])]
-    over = {"never": "mapped over never updating", "retrained": "mapped over retrained"}
+    gains = {way: mean(f["mapped"] - f[way] for f in found) for way in ("never", "retrained")}
     claims = {
-        name: Claim(
-            mean(f["mapped"] - f[way] for f in found), "AUC, mean", 0.0 if way == "never" else None
-        )
-        for way, name in over.items()
+        "mapped over never updating": Claim(gains["never"], "AUC, mean", 0.0),
+        "mapped over retrained": Claim(gains["retrained"], "AUC, mean"),
     }
     claims["rankers that feel a raw swap"] = Claim(len(felt), f"of {len(found)}")
     if felt:

@@ -1,4 +1,9 @@
-"""How a space becomes a feature view. A new version is one line in its signal's file."""
+"""
+Every space of `spaces.toml`, and every space as filled by a newer version, as a feature view.
+
+A view has the name of its pair and side, `job_graph_v1` or `job_graph_v1_from_v2`, and a history
+and an online table of its own. Feast sees the names of this module: `spaces.toml` gives them.
+"""
 
 from datetime import timedelta
 
@@ -13,9 +18,10 @@ CATALOGUE = Catalogue.load(REPO / "spaces.toml")
 
 
 def embedding_view(name: str) -> FeatureView:
-    """The feature view of one space of `spaces.toml`: the vector, and the id of its space."""
-    space = CATALOGUE.of_view(name)
+    """The feature view of one side of a pair: the vector, and the id of its space."""
+    space, pair = CATALOGUE.of_view(name), CATALOGUE.pair_of_view(name)
     entity = {"member": member, "job": job}[name.split("_")[0]]
+    filled = {"filled_by": pair.filled_by} if pair.filled_by else {}
     return FeatureView(
         name=name,
         entities=[entity],
@@ -27,5 +33,9 @@ def embedding_view(name: str) -> FeatureView:
         ],
         source=history(name),
         online=True,
-        tags={"width": str(space.width), "metric": space.metric},
+        tags={"width": str(space.width), "metric": space.metric, **filled},
     )
+
+
+VIEWS = {name: embedding_view(name) for name in CATALOGUE.views()}
+globals().update(VIEWS)  # `feast apply` takes what a module has a name for

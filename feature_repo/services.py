@@ -3,26 +3,22 @@ What a ranker reads, under names that stay while the versions behind them change
 
     member_text  job_text    the text tower          member_star  job_star    the graph tower
 
-Moving a stable name to another version is the one edit of a release, in `STABLE`.
+`[stable]` in `spaces.toml` says which pair is behind a name: moving it is one line there and
+`star apply`, and the two sides move together.
 """
 
 from attributes import job_attributes, member_attributes
+from embedding_views import CATALOGUE, VIEWS
 from feast import FeatureService, FeatureView
-from job_graph import job_graph_v1
-from job_text import job_text_v1
-from member_graph import member_graph_v1
-from member_text import member_text_v1
 
-STABLE = {
-    "member_text": member_text_v1,
-    "member_star": member_graph_v1,
-    "job_text": job_text_v1,
-    "job_star": job_graph_v1,
-}
+from star_features.catalogue import Entity
 
 
-def reads(entity: str, attributes: FeatureView | None) -> list[FeatureView]:
-    stable = [view.with_name(name) for name, view in STABLE.items() if name.startswith(entity)]
+def reads(entity: Entity, attributes: FeatureView | None) -> list[FeatureView]:
+    stable = [
+        VIEWS[pair.view(entity)].with_name(f"{entity}_{name}")
+        for name, pair in CATALOGUE.stable_pairs().items()
+    ]
     return stable + ([attributes] if attributes is not None else [])
 
 

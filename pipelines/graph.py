@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from pipelines.roles import roles
-from star_features.catalogue import ENTITIES, Entity, GraphVersion
+from star_features.catalogue import ENTITIES, Entity, GraphVersion, SpacePair
 from star_features.errors import EmptyInput, UsageError
 from star_features.evaluation.protocols import Split
 from star_features.spaces import Space, VectorTable, digest
@@ -63,11 +63,16 @@ def stage(home: Home, version: str = "v1", *, retrain: bool = False) -> Stage:
 
 
 def _forget(home: Home, version: str) -> None:
-    """Remove a version's model and vectors, so that it can be trained anew."""
+    """Remove a version's model and vectors, and what was mapped into its spaces: a version that
+    is trained anew speaks another language."""
     for folder in [home.model(f"graph_{version}"), _checkpoint(home, version)]:
         shutil.rmtree(folder, ignore_errors=True)
-    for entity in ENTITIES:
-        shutil.rmtree(home.history / f"{entity}_graph_{version}", ignore_errors=True)
+    mapped = [
+        p for p in home.catalogue().mapped_pairs() if (p.kind, p.version) == ("graph", version)
+    ]
+    for pair in [SpacePair("graph", version), *mapped]:
+        for entity in ENTITIES:
+            shutil.rmtree(home.history / pair.view(entity), ignore_errors=True)
 
 
 def _work(home: Home, version: str, wanted: GraphVersion, retrain: bool) -> Facts:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from star_features.catalogue import Catalogue
+from star_features.catalogue import Catalogue, SpacePair
 from star_features.errors import UsageError
 
 
@@ -49,6 +49,11 @@ class Home:
         return self.path / "history"
 
     @property
+    def maps(self) -> Path:
+        """Maps between spaces: a folder each, named by its two ends and its content."""
+        return self.path / "maps"
+
+    @property
     def receipts(self) -> Path:
         return self.path / "receipts"
 
@@ -71,10 +76,22 @@ class Home:
     def catalogue(self) -> Catalogue:
         return Catalogue.load(self.repo / "spaces.toml")
 
+    def tower(self, pair: SpacePair) -> str:
+        """The stage that makes the vectors of a pair, by a model or through maps."""
+        if pair.filled_by:
+            return f"map.{pair}"
+        return f"encode.{pair.name}" if pair.kind == "text" else f"graph.{pair.name}"
+
+    def fit(self, pair: SpacePair) -> str:
+        """The stage that fits the maps of a mapped pair."""
+        return f"fit.{pair}"
+
     def towers(self) -> list[str]:
-        """Names of the stages that make vectors: one a version."""
+        """Names of the stages that make vectors, and of those that fit the maps for it."""
         known = self.catalogue()
-        return [f"encode.{v}" for v in known.text] + [f"graph.{v}" for v in known.graph]
+        mapped = known.mapped_pairs()
+        native = [self.tower(pair) for pair in known.native_pairs()]
+        return native + [stage for pair in mapped for stage in (self.fit(pair), self.tower(pair))]
 
     def stages(self) -> list[str]:
         """Names of all stages, in order; the first is there for simulated data only."""

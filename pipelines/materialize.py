@@ -29,7 +29,7 @@ def stage(home: Home, after: list[str]) -> Stage:
 
 def histories(home: Home) -> list[History]:
     """The history behind every feature view this home serves."""
-    spaces = [History.of_vectors(home.history, name) for name in home.catalogue().spaces()]
+    spaces = [History.of_vectors(home.history, name) for name in home.catalogue().views()]
     tables = Tables(home.tables)
     attributes = [
         History.of_attributes(home.history, entity, tables.categorical(f"{entity}s"))

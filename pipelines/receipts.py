@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 import star_features
 from pipelines.home import Home
+from star_features.catalogue import BETWEEN
 from star_features.errors import MissingStage, UsageError
 from star_features.files import read_json, write_json
 from star_features.spaces import digest
@@ -31,7 +32,7 @@ class Receipt:
     """One finished run of one stage.
 
     Attributes:
-        stage: its name, which is the `star` command that runs it.
+        stage: its name; `command_of` says which command runs it.
         key: digest of everything that decides its output.
         facts: what it made: rows, widths, space ids, figures.
         seconds: how long it took; the first run's, when this one was skipped.
@@ -129,8 +130,20 @@ def read_receipt(home: Home, stage: str) -> Receipt:
     """The last receipt of a stage; raises MissingStage with the command to run."""
     receipt = find_receipt(home, stage)
     if receipt is None:
-        raise MissingStage(f"the result of `star {stage}`", f"star {stage}")
+        raise MissingStage(f"the result of `{command_of(stage)}`", command_of(stage))
     return receipt
+
+
+def command_of(stage: str) -> str:
+    """The command that runs a stage: `star graph --version v2` of `graph.v2`."""
+    name, _, rest = stage.partition(".")
+    kind, _, versions = rest.partition(".")
+    old, _, new = versions.partition(BETWEEN)
+    if name == "fit":
+        return f"star compat fit {kind} {new} {old}"
+    if name == "map":
+        return f"star compat apply {kind} {old} --from {new}"
+    return f"star {name} --version {rest}" if rest else f"star {name}"
 
 
 def _path(home: Home, stage: str) -> Path:

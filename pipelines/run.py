@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipelines import apply, encode, graph, ingest, materialize, rank, training_set
+from pipelines import apply, compat, encode, graph, ingest, materialize, rank, training_set
 from pipelines.home import Home
 from pipelines.receipts import Stage
 
@@ -20,6 +20,11 @@ def stages(home: Home, source: Path, config: Path | None = None) -> list[Callabl
         partial(ingest.stage, home, source, config),
         *(partial(encode.stage, home, version) for version in catalogue.text),
         *(partial(graph.stage, home, version) for version in catalogue.graph),
+        *(
+            partial(build, home, pair)
+            for pair in catalogue.mapped_pairs()
+            for build in (compat.fit_stage, compat.map_stage)
+        ),
         partial(apply.stage, home),
         partial(materialize.stage, home, home.towers()),
         partial(training_set.stage, home, home.towers()),

@@ -8,9 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.cli import show
+from pipelines.cli import compat, show
+from pipelines.cli.shared import (
+    ForceOption,
+    HomeOption,
+    RepoOption,
+    VersionOption,
+    console,
+    run_stage,
+)
 from pipelines.home import Home
-from pipelines.receipts import Receipt, Stage, find_receipt, read_receipt
+from pipelines.receipts import Receipt, find_receipt, read_receipt
 from star_features.errors import StarError, UsageError
 
 HELP = """\
@@ -32,18 +40,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(width=None if sys.stdout.isatty() else 120)
+app.add_typer(compat.app, name="compat")
 errors = Console(stderr=True)
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Where everything computed lies [$STAR_HOME or .star]."),
-]
-RepoOption = Annotated[
-    Path | None, typer.Option("--repo", help="The Feast repository folder [feature_repo].")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Run even if nothing changed.")]
-VersionOption = Annotated[str, typer.Option("--version", help="A version of spaces.toml.")]
 SOURCE_HELP = "A folder of Parquet or CSV tables, or a DuckDB file."
 
 
@@ -56,13 +55,6 @@ def main() -> None:
         errors.print(f"[bold red]{type(error).__name__}[/]", end=": ")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-
-
-def _run(home: Home, stage: Stage, force: bool) -> Receipt:
-    console.print(f"[bold]{stage.name}[/]", end=" … ")
-    receipt = stage.run(home, force)
-    console.print(show.outcome(receipt))
-    return receipt
 
 
 @app.command()
@@ -81,7 +73,7 @@ def demo(
     from pipelines import market
 
     place = Home.find(home, repo)
-    receipts = [_run(place, market.stage(place, members, seed), force=False)]
+    receipts = [run_stage(place, market.stage(place, members, seed), force=False)]
     receipts += _main_job(place, place.market, None)
     show.results(console, place, receipts)
 
@@ -103,7 +95,7 @@ def run(
 def _main_job(home: Home, source: Path, config: Path | None) -> list[Receipt]:
     from pipelines.run import stages
 
-    return [_run(home, build(), force=False) for build in stages(home, source, config)]
+    return [run_stage(home, build(), force=False) for build in stages(home, source, config)]
 
 
 @app.command()
@@ -121,7 +113,7 @@ def market(
     from pipelines import market as job
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place, members, seed, jobs), force)
+    run_stage(place, job.stage(place, members, seed, jobs), force)
     console.print(f"Tables in {place.market}; go on with: star run --data {place.market}")
 
 
@@ -139,7 +131,7 @@ def ingest(
     from pipelines import ingest as job
 
     place = Home.find(home, repo)
-    receipt = _run(place, job.stage(place, data, config), force)
+    receipt = run_stage(place, job.stage(place, data, config), force)
     show.ingested(console, receipt)
 
 
@@ -154,7 +146,7 @@ def encode(
     from pipelines import encode as job
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place, version), force)
+    run_stage(place, job.stage(place, version), force)
 
 
 @app.command()
@@ -171,7 +163,7 @@ def graph(
     from pipelines import graph as job
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place, version, retrain=retrain), force or retrain)
+    run_stage(place, job.stage(place, version, retrain=retrain), force or retrain)
 
 
 @app.command()
@@ -180,7 +172,7 @@ def apply(force: ForceOption = False, home: HomeOption = None, repo: RepoOption 
     from pipelines import apply as job
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place), force)
+    run_stage(place, job.stage(place), force)
 
 
 @app.command()
@@ -191,7 +183,7 @@ def materialize(
     from pipelines import materialize as job
 
     place = Home.find(home, repo)
-    _run(place, job.stage(place, place.towers()), force)
+    run_stage(place, job.stage(place, place.towers()), force)
 
 
 @app.command("training-set")
@@ -215,7 +207,7 @@ def training_set(
     if out and out.exists():
         raise UsageError(f"--out {out} exists; wanted a folder that is not there yet")
     stage = job.stage(place, place.towers(), as_served=as_served, max_labels=max_labels)
-    receipt = _run(place, stage, force)
+    receipt = run_stage(place, stage, force)
     show.training_set(console, receipt)
     if out:
         shutil.copytree(place.training_set, out)
@@ -227,7 +219,7 @@ def rank(force: ForceOption = False, home: HomeOption = None, repo: RepoOption =
     from pipelines import rank as job
 
     place = Home.find(home, repo)
-    receipt = _run(place, job.stage(place), force)
+    receipt = run_stage(place, job.stage(place), force)
     show.ranked(console, place, receipt)
 
 

@@ -132,6 +132,43 @@ def scores(console: Console, scored: "Scored", out: Path | None) -> None:
         console.print(f"… and {len(scored.frame) - ROWS:,} more: --out FILE writes all of them")
 
 
+def maps(console: Console, receipts: list[Receipt]) -> None:
+    """Each map: what it was fitted on, and what it keeps of vectors it has not seen."""
+    heads = ("map", "method", "pairs", "cosine", "R²", "10 nearest kept", "shuffled pairs")
+    table = _table("Maps, on entities kept back", *heads)
+    for receipt in receipts:
+        for fact in _sides(receipt):
+            strength = f" {fact['strength']:g}" if fact["strength"] else ""
+            table.add_row(
+                f"{_name(fact['source'])} → {_name(fact['target'])}",
+                f"{fact['method']}{strength}",
+                f"{fact['pairs']:,}",
+                f"{fact['cosine']:.4f} ± {fact['cosine_error']:.4f}",
+                *map(_number, (fact["r2"], fact["neighbours_kept"], fact["shuffled"])),
+            )
+        if reason := receipt.facts.get("not_trained"):
+            table.add_row(receipt.stage, reason, *[""] * 5)
+    console.print(table)
+
+
+def curves(console: Console, receipts: list[Receipt]) -> None:
+    """Held-out cosine by the number of pairs fitted on."""
+    table = _table("Cosine by pairs fitted on", "map", "pairs", "method", "cosine")
+    for fact in (fact for receipt in receipts for fact in _sides(receipt)):
+        for number, point in enumerate(fact["curve"]):
+            name = "" if number else f"{_name(fact['source'])} → {_name(fact['target'])}"
+            table.add_row(name, f"{point['pairs']:,}", point["method"], _number(point["cosine"]))
+    console.print(table)
+
+
+def _sides(receipt: Receipt) -> list[Mapping[str, Any]]:
+    return [fact for fact in receipt.facts.values() if isinstance(fact, dict)]
+
+
+def _name(space: str) -> str:
+    return space.split("@")[0]
+
+
 def status(console: Console, home: Home) -> None:
     """Every stage of this home: when it ran, and what it made."""
     table = _table(f"Home {home.path}", "stage", "finished", "result", "rows", "width", "space")

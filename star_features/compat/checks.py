@@ -115,6 +115,11 @@ def shuffled_null(pairs: Pairs, settings: FitSettings = DEFAULTS) -> float:
     return fit(wrong, source=pairs.source, target=pairs.target, settings=settings).receipt.cosine
 
 
+def kept_back(pairs: Pairs, settings: FitSettings = DEFAULTS) -> Held:
+    """The pairs that a fit with these settings keeps back: none of its map's rows is among them."""
+    return _split(pairs, settings)[2]
+
+
 def _split(pairs: Pairs, settings: FitSettings) -> tuple[Vectors, Vectors, Held]:
     """Pairs to fit on, in the order of the sample, and those kept back."""
     where, command = f"{pairs.source} -> {pairs.target}", fit_command(pairs.source, pairs.target)

@@ -130,7 +130,7 @@ class History:
         return VectorTable(
             space=spaces[0] if spaces else self.view,
             ids=np.asarray(newest[self.key].to_pylist(), dtype=np.str_),
-            vectors_ND=_matrix(vectors, newest.num_rows),
+            vectors_ND=as_matrix(vectors, newest.num_rows),
         )
 
     def latest_batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
@@ -145,7 +145,7 @@ class History:
         with self._database() as db:
             db.register("incoming", rows)
             said = (
-                f"SELECT {known} FROM {self._stored} QUALIFY rank() OVER "
+                f"SELECT {known} FROM {self.stored} QUALIFY rank() OVER "
                 f"(PARTITION BY {self.key}, event_timestamp ORDER BY created DESC) = 1"
             )
             return (
@@ -165,7 +165,7 @@ class History:
             yield db
 
     @property
-    def _stored(self) -> str:
+    def stored(self) -> str:
         """Every part as one SQL relation; a column that older parts lack is null in them."""
         paths = sorted(self.folder.glob("*/*.parquet"))
         files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
@@ -177,7 +177,7 @@ class History:
 
     def _newest_sql(self, columns: str) -> str:
         return (
-            f"SELECT {columns} FROM {self._stored} "
+            f"SELECT {columns} FROM {self.stored} "
             f"QUALIFY row_number() OVER (PARTITION BY {self.key} "
             "ORDER BY event_timestamp DESC, created DESC) = 1"
         )
@@ -190,7 +190,7 @@ class History:
     def _select(self, columns: str) -> pa.Table:
         self.ensure()
         with self._database() as db:
-            return db.execute(f"SELECT {columns} FROM {self._stored}").to_arrow_table()
+            return db.execute(f"SELECT {columns} FROM {self.stored}").to_arrow_table()
 
     def _empty(self) -> pa.Table:
         return self.schema.empty_table()
@@ -222,7 +222,8 @@ def as_lists(vectors_ND: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(np.arange(n + 1) * width, pa.int32()), flat)
 
 
-def _matrix(lists: pa.Array, rows: int) -> np.ndarray:
+def as_matrix(lists: pa.Array, rows: int) -> np.ndarray:
+    """An Arrow list column of equal lengths as a float32 matrix; the inverse of `as_lists`."""
     if rows == 0:
         return np.zeros((0, 0), dtype=np.float32)
     return np.asarray(lists.flatten(), dtype=np.float32).reshape(rows, -1)

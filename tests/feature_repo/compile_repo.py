@@ -3,7 +3,8 @@ Print the feature repository as Feast understands it: sorted, one line a fact.
 
     STAR_HOME=… python tests/feature_repo/compile_repo.py > tests/feature_repo/golden.txt
 
-A script of its own, because Feast imports the repository's files by flat names.
+Of feature_repo/, or of the folder that is given. A script of its own, because Feast
+imports the repository's files by flat names.
 """
 
 import os
@@ -13,10 +14,10 @@ from pathlib import Path
 REPO = Path(__file__).parents[2] / "feature_repo"
 
 
-def lines(home: str) -> list[str]:
+def lines(home: str, folder: Path) -> list[str]:
     from feast.repo_operations import parse_repo
 
-    repo = parse_repo(REPO)
+    repo = parse_repo(folder)
     found = [f"entity {e.name}: key {e.join_key}, {e.value_type.name}" for e in repo.entities]
     for view in repo.feature_views:
         source = view.batch_source
@@ -41,6 +42,7 @@ def lines(home: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(REPO))
-    os.chdir(REPO)
-    print("\n".join(lines(str(Path(os.environ["STAR_HOME"]).resolve()))))
+    folder = Path(sys.argv[1]).resolve() if sys.argv[1:] else REPO
+    sys.path.insert(0, str(folder))
+    os.chdir(folder)
+    print("\n".join(lines(str(Path(os.environ["STAR_HOME"]).resolve()), folder)))

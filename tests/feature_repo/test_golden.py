@@ -20,9 +20,9 @@ SCHEMA = {
 }
 
 
-def compiled(home: Path) -> str:
+def compiled(home: Path, *repo: Path) -> str:
     done = subprocess.run(
-        [sys.executable, str(HERE / "compile_repo.py")],
+        [sys.executable, str(HERE / "compile_repo.py"), *map(str, repo)],
         env=os.environ | {"STAR_HOME": str(home)},
         capture_output=True,
         text=True,
@@ -32,10 +32,14 @@ def compiled(home: Path) -> str:
     return done.stdout
 
 
+def with_tables(home: Path) -> None:
+    (home / "tables").mkdir()
+    (home / "tables" / "schema.json").write_text(json.dumps(SCHEMA))
+
+
 def test_the_compiled_feature_repository_is_the_reviewed_one(tmp_path: Path) -> None:
     """After a wanted change: replace golden.txt by what this test prints, and review its diff."""
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "schema.json").write_text(json.dumps(SCHEMA))
+    with_tables(tmp_path)
     assert compiled(tmp_path) == (HERE / "golden.txt").read_text()
 
 
@@ -53,6 +57,35 @@ def test_every_space_of_the_catalogue_has_its_view(tmp_path: Path) -> None:
         line.split()[1].rstrip(":") for line in compiled(tmp_path).splitlines() if "view" in line
     }
     assert set(catalogue.spaces()) <= views
+
+
+def test_an_upgrade_adds_its_views_and_moves_both_sides_of_one_stable_name(tmp_path: Path) -> None:
+    """What a reviewer sees of a new version, of its mapped pair, and of moving the rankers."""
+    repo = tmp_path / "repo"
+    shutil.copytree(HERE.parents[1] / "feature_repo", repo)
+    spaces = (repo / "spaces.toml").read_text().replace('star = "graph.v1"', f'star = "{MOVED}"')
+    (repo / "spaces.toml").write_text(spaces + UPGRADE)
+    with_tables(tmp_path)
+    before = set((HERE / "golden.txt").read_text().splitlines())
+    after = set(compiled(tmp_path, repo).splitlines())
+    new = {line for line in after - before if not line.startswith("service")}
+    assert {line.split()[1].rstrip(":") for line in new} == {
+        f"{side}_graph_{name}" for side in ("member", "job") for name in ("v2", "v1_from_v2")
+    }
+    mapped = "{'filled_by': 'v2', 'metric': 'cosine', 'width': '200'}"
+    assert len([line for line in new if f"tags {mapped}" in line]) == 2
+    assert {line.replace("v1_from_v2 as", "v1 as") for line in after - new} == before
+    assert len(before - after) == 4
+
+
+MOVED = "graph.v1_from_v2"
+UPGRADE = """
+[graph.v2]
+width = 256
+text = "v1"
+[mapped.graph.v1]
+from = "v2"
+"""
 
 
 def feast(folder: Path, *words: str) -> str:

@@ -1,0 +1,32 @@
+"""What all commands share: their common options, where they print, and how a stage is run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.cli import show
+from pipelines.home import Home
+from pipelines.receipts import Receipt, Stage
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where everything computed lies [$STAR_HOME or .star]."),
+]
+RepoOption = Annotated[
+    Path | None, typer.Option("--repo", help="The Feast repository folder [feature_repo].")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run even if nothing changed.")]
+VersionOption = Annotated[str, typer.Option("--version", help="A version of spaces.toml.")]
+
+
+def run_stage(home: Home, stage: Stage, force: bool) -> Receipt:
+    """Run a stage, saying so before and after."""
+    console.print(f"[bold]{stage.name}[/]", end=" … ")
+    receipt = stage.run(home, force)
+    console.print(show.outcome(receipt))
+    return receipt

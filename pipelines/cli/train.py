@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.cli.main import HomeOption, RepoOption, console
+from pipelines.cli.shared import HomeOption, RepoOption, console
 from pipelines.home import Home
 from pipelines.receipts import Facts, only_one
 

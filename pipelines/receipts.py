@@ -95,7 +95,7 @@ class Stage:
             seconds=round(time.perf_counter() - started, 2),
             finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        write_json(_path(home, self.name), asdict(receipt))
+        write_json(_path(home, self.name), asdict(receipt), sort_keys=False)
         return receipt
 
 

@@ -15,11 +15,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
     """Write JSON atomically: a reader sees the old file or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+    aside.write_text(json.dumps(value, indent=2, sort_keys=sort_keys, default=str) + "\n")
     os.replace(aside, path)
 
 

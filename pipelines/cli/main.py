@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from pipelines.cli import compat, show
@@ -29,7 +30,8 @@ Versioned text and graph embeddings for Feast.
 - `star status`: what this home holds
 
 Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that cannot be used;
-4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store.
+4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store;
+130 interrupted: call it again, and it goes on.
 """
 
 app = typer.Typer(
@@ -55,6 +57,10 @@ def main() -> None:
         errors.print(f"[bold red]{type(error).__name__}[/]", end=": ")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except ValidationError as error:
+        errors.print("[bold red]UsageError[/]", end=": ")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(UsageError.exit_code)
 
 
 @app.command()
@@ -233,11 +239,16 @@ def evaluate(
     home: HomeOption = None,
     repo: RepoOption = None,
 ) -> None:
-    """Retrieval over all jobs: recall, nDCG, MRR and AUC, each signal alone and together."""
+    """Retrieval over all jobs: recall, nDCG, MRR and AUC, each signal alone and together.
+
+    The leave-outs train a graph of their own the first time, which takes as long as `star graph`.
+    """
     from pipelines import evaluate as job
+    from star_features.tables.canonical import Tables
 
     place = Home.find(home, repo)
-    show.retrieval(console, job.run(place, protocol, _cuts(at), version))
+    simulated = Tables(place.tables).simulated
+    show.retrieval(console, job.run(place, protocol, _cuts(at), version), simulated)
 
 
 def _cuts(text: str) -> tuple[int, ...]:

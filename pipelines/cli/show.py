@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.home import Home
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from star_features.evaluation.retrieval import Retrieval
 
 SHORT = 100  # characters of a text in a table
+SIMULATED = " (simulated)"
 ROWS = 20  # scores printed before `--out` is the better way
 
 
@@ -23,6 +25,8 @@ def outcome(receipt: Receipt) -> str:
     """One line about a stage that has just run, or had nothing to do."""
     if receipt.skipped:
         return f"[dim]skipped: its inputs have not changed since {receipt.finished[:19]}[/]"
+    if reason := receipt.facts.get("not_trained"):
+        return f"[yellow]nothing to train on:[/] {escape(str(reason).splitlines()[0])}"
     return f"[green]done[/] in {receipt.seconds:.1f} s"
 
 
@@ -78,7 +82,7 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     slices = list(facts["slices"])
     later = "later" if facts["protocol"] == "time-split" else "held-out"
     against = ", against jobs drawn by chance" if facts["drawn_negatives"] else ""
-    simulated = " (simulated)" if facts["simulated"] else ""
+    simulated = SIMULATED if facts["simulated"] else ""
     heads = [f"{name}\n{facts['slices'][name]:,} rows" for name in slices]
     table = _table(f"Ranker AUC on {later} interactions{against}{simulated}", "features", *heads)
     for name, row in facts["auc"].items():
@@ -98,16 +102,18 @@ def _top_jobs(console: Console, online: Mapping[str, Any]) -> None:
     console.print(table)
     difference = online["sdk_difference"]
     console.print(
-        f"Read by get_online_features; the SDK's scores differ by {difference:.1g} at most."
+        "Features read by Feast's get_online_features; read by star_features.serving instead, "
+        f"the scores differ by {difference:.1g} at most."
     )
 
 
-def retrieval(console: Console, found: "Retrieval") -> None:
-    """Recall, nDCG, MRR and AUC of every ranking on every slice."""
+def retrieval(console: Console, found: "Retrieval", simulated: bool) -> None:
+    """Recall, nDCG, MRR and AUC of every ranking on every slice that holds a pair."""
     cuts = list(found.rows[0].recall)
     heads = [f"recall@{k}" for k in cuts] + [f"nDCG@{k}" for k in cuts]
-    table = _table(f"Retrieval over {found.jobs:,} jobs", "slice", "ranking", *heads, "MRR", "AUC")
-    for row in sorted(found.rows, key=lambda row: row.slice):
+    title = f"Retrieval over {found.jobs:,} jobs{SIMULATED if simulated else ''}"
+    table = _table(title, "slice", "ranking", *heads, "MRR", "AUC")
+    for row in sorted((row for row in found.rows if row.pairs), key=lambda row: row.slice):
         figures = [*row.recall.values(), *row.ndcg.values(), row.mrr, row.auc]
         table.add_row(f"{row.slice} ({row.pairs:,})", row.ranking, *map(_number, figures))
     console.print(table)

@@ -79,6 +79,8 @@ def training_batches(
         EmptyInput: there are no labels.
         SpaceMismatch: as soon as one stable feature would mix vectors of two spaces.
     """
+    # Of ibis, about duckdb; Feast's import undoes what was filtered before it.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis")
     job = store.get_historical_features(
         entity_df=labels,
         features=store.get_feature_service(service),

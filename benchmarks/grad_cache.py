@@ -6,15 +6,17 @@ Gradient caching: the gradients of the plain large batch, its time, and the memo
 Real MiniLM weights, LoRA and head, contrastive loss at all widths, real texts as pairs; one pair a
 member. Equality: every gradient against the plain batch, over the longest of the two. Time: one
 step, where plain fits. Memory: the peak of a process of its own that takes one step at the full
-effective batch (3,072), against one that takes the same step on a single micro-batch, each less
-what that process held before the step. `--quick` does the same with 96 pairs.
+effective batch (3,072), against one that takes its longest micro-batch alone, each less what that
+process held before the step (Linux only). `--quick` does the same with 96 pairs.
 """
 
+import ctypes
+import gc
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ import torch
 
 from benchmarks.common import Claim, arguments, interleaved, median_ratio, report
 from benchmarks.encode import mixed_texts
+from star_features.text.packing import batches
 from star_features.text.settings import EncoderSettings
 from star_features.text.training import TrainSettings
 from star_features.text.training.pairs import Pairs, batch_of
@@ -29,7 +32,7 @@ from star_features.text.training.train import Run, gradients, prepare
 
 MICRO = 2048  # tokens
 WHOLE = 1 << 30
-MEBI = 1 << 10  # ru_maxrss counts in kibibytes
+MEBI = 1 << 10  # the kernel counts in kibibytes
 
 
 def main() -> None:
@@ -43,8 +46,8 @@ def main() -> None:
     error = relative_error(gradient(cached, timed, MICRO), gradient(plain, timed, WHOLE))
     taken = interleaved(contestants, 3)
     peaks = {
-        "one micro-batch": peak(large, one_micro_batch(cached), chosen.seed),
-        "cached, whole": peak(large, large, chosen.seed),
+        "one micro-batch": peak(large, "micro", chosen.seed),
+        "cached, whole": peak(large, "whole", chosen.seed),
     }
     rows: list[tuple[object, ...]] = [
         (name, timed, min(times), "") for name, times in taken.items()
@@ -77,6 +80,7 @@ def made(pairs: int, seed: int, cache: bool = True) -> Run:
     labels = [n % 2 for n in range(pairs + 8)]
     table = pa.table({"member_text": members, "job_text": jobs, "label": labels})
     settings = TrainSettings(
+        loss="contrastive",
         gradient_cache=cache,
         validation=8.5 / (pairs + 8),
         head_texts=64,
@@ -106,32 +110,46 @@ def relative_error(got: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((got - wanted).norm() / wanted.norm())
 
 
-def one_micro_batch(run: Run) -> int:
-    """Pairs whose texts fill about one micro-batch."""
-    ids = run.frozen.ids
-    mean = float(np.mean([len(each) for side in ids.values() for each in side]))
-    return max(2, round(MICRO / mean / 2))
+def first_micro_batch(run: Run, pairs: int) -> None:
+    """Forward and back through the longest texts of the same batch, and nothing else."""
+    batch = batch_of(run.training, np.arange(pairs))
+    ids = run.ids_of(batch.members_M, batch.jobs_J)
+    run.tower.learn(True)
+    vectors = run.embed([ids[row] for row in next(batches([len(each) for each in ids], MICRO))])
+    vectors.sum().backward()
 
 
-def peak(of: int, pairs: int, seed: int) -> float:
-    """MiB that a step on the first `pairs` of `of` pairs adds, in a process of its own."""
+def peak(pairs: int, what: str, seed: int) -> float:
+    """MiB that a whole step on these pairs, or its first micro-batch, adds to a fresh process."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.grad_cache", "--peak"]
     done = subprocess.run(
-        [*command, str(of), str(pairs), str(seed)], capture_output=True, text=True, check=True
+        [*command, str(pairs), what, str(seed)], capture_output=True, text=True, check=True
     )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure_peak(of: int, pairs: int, seed: int) -> None:
+def measure_peak(pairs: int, what: str, seed: int) -> None:
     """The child's side of `peak`."""
-    run = made(of, seed)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step(run, pairs, MICRO)
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / MEBI))
+    run = made(pairs, seed)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what preparing freed must not count as the step's for free
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again here
+    before = resident("VmRSS")
+    if what == "micro":
+        first_micro_batch(run, pairs)
+    else:
+        step(run, pairs, MICRO)
+    print(json.dumps((resident("VmHWM") - before) / MEBI))
+
+
+def resident(name: str) -> int:
+    """One of the kernel's counts of this process's memory, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peak"]:
-        measure_peak(*map(int, sys.argv[2:]))
+        measure_peak(int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
     else:
         main()

@@ -7,8 +7,10 @@ What is pulled together and what is pushed apart, as functions of tensors.
 | `binary` | all pairs | member and job taken | member and job shown and not taken |
 | `triplet` | taken pairs | member and job taken | member and its nearest semi-hard job |
 
-Take `contrastive` unless there are good refused pairs and little else: in-batch candidates cost
-nothing. Candidates that the member took too are `hidden`, no negatives.
+`contrastive` alone is for pairs without refused ones. Where jobs are shown because they fit, it
+unlearns what tells the taken from the refused: on the simulated market it fell below the frozen
+model within 8 steps, where `binary` with `triplet` rose. Candidates that the member took too are
+`hidden`, no negatives.
 
 Shapes: S pairs, M members, J candidate jobs, D width, W widths.
 """

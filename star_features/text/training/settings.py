@@ -30,8 +30,8 @@ class TrainSettings(Settings):
     """Texts that the principal axes are taken of, at most."""
 
     # --- the loss
-    loss: Loss = "contrastive"
-    """In-batch contrastive, or binary cross-entropy with semi-hard triplets as in the paper."""
+    loss: Loss = "bce+triplet"
+    """Binary cross-entropy with semi-hard triplets as in the paper, or in-batch contrastive."""
     temperature: float = Field(0.05, gt=0)
     """Divides the cosine in the contrastive loss: lower is sharper."""
     margin: float = Field(0.1, gt=0)

@@ -48,6 +48,7 @@ def quick() -> Callable[..., TrainSettings]:
 
     def with_changes(**changes: object) -> TrainSettings:
         small = {
+            "loss": "contrastive",
             "rank": 4,
             "widths": (8, 16),
             "temperature": 0.1,

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from star_features.errors import StarError
@@ -45,6 +46,7 @@ def test_the_first_steps_are_not_judged() -> None:
     assert swing([1.0, 9.0, 1.0, 9.0, 1.0, 9.0, 1.0], 4) == 0
 
 
+@examples(deadline=None)
 @given(st.lists(st.floats(0.001, 10), min_size=1, max_size=30))
 def test_a_loss_that_only_falls_is_never_called_oscillating(losses: list[float]) -> None:
     assert verdict(sorted(losses, reverse=True), [0.7], 0.6, SETTINGS) is None

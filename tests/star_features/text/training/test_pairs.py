@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from star_features.errors import DataError, EmptyInput
@@ -58,6 +59,7 @@ def test_pairs_of_one_label_only_cannot_train() -> None:
         Pairs.of(taken).split(TrainSettings(validation=0.5))
 
 
+@examples(deadline=None)
 @given(MEMBERS, st.integers(1, 4), st.integers(0, 3))
 def test_an_order_has_every_row_once_and_no_longer_run_of_a_member_than_asked(
     member_N: np.ndarray, together: int, seed: int
@@ -71,6 +73,7 @@ def test_an_order_has_every_row_once_and_no_longer_run_of_a_member_than_asked(
     np.testing.assert_array_equal(rows, order(member_N, together, (seed, 0)))
 
 
+@examples(deadline=None)
 @given(MEMBERS, st.integers(2, 9))
 def test_an_epoch_reads_no_pair_twice_and_the_next_one_another_order(
     member_N: np.ndarray, size: int

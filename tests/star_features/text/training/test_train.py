@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -67,6 +68,7 @@ def test_before_the_first_step_the_tower_ranks_as_the_frozen_model(
     np.testing.assert_allclose(made_ND @ made_ND.T, wanted @ wanted.T, atol=2e-5)
 
 
+@examples(deadline=None)
 @given(st.integers(0, 20))
 def test_principal_axes_are_a_rotation_whose_first_coordinates_hold_the_most(seed: int) -> None:
     vectors_ND = np.random.default_rng(seed).normal(size=(9, 4)).astype(np.float32)
@@ -217,6 +219,7 @@ def test_with_bfloat16_the_trained_weights_stay_float32(
     assert run.embed(run.frozen.ids["job"][:3]).isfinite().all()
 
 
+@examples(deadline=None)
 @given(
     st.integers(1, 60),
     st.sampled_from(["cosine", "linear"]),

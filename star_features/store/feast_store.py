@@ -32,7 +32,11 @@ def resolve_config(repo: Path, home: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     path = config_path(home)
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text.replace(PLACEHOLDER, f"{home.resolve()}/"))
+    lines = [
+        line if line.startswith("#") else line.replace(PLACEHOLDER, f"{home.resolve()}/")
+        for line in text.splitlines(keepends=True)
+    ]
+    aside.write_text("".join(lines))
     os.replace(aside, path)
     return path
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from star_features.catalogue import Catalogue, SpacePair
 from star_features.errors import UsageError
+from star_features.ledger.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class Home:
     def maps(self) -> Path:
         """Maps between spaces: a folder each, named by its two ends and its content."""
         return self.path / "maps"
+
+    @property
+    def ledger_url(self) -> str:
+        """$STAR_LEDGER (Postgres, in production), or a file in the home."""
+        return os.environ.get("STAR_LEDGER") or f"sqlite:///{self.path / 'ledger.db'}"
+
+    def ledger(self) -> Ledger:
+        """The ledger, at the newest schema; the caller closes it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return Ledger.open(self.ledger_url)
 
     @property
     def receipts(self) -> Path:

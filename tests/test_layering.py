@@ -24,6 +24,7 @@ FORBIDDEN = {
     "star_features/online": HEAVY,
     "star_features/offline": HEAVY,
     "star_features/serving": HEAVY,
+    "star_features/ledger": {"feast", "pandas", "numpy"} | HEAVY,
     "star_features/compat": {"feast", "pandas"} | HEAVY,
     "pipelines": {"feature_repo", "dgl", "benchmarks", "tests"},
 }

@@ -1,0 +1,182 @@
+"""
+The ledger's tables: what was computed from what, where it was written, and who decided so.
+
+Times are microseconds since 1970, UTC, in columns that end in `_us`: exact and comparable on every
+database. A change here needs a migration beside it (`migrations/versions/`); a test compares both.
+
+    run, slot                  what the scheduler did, and who may do it now
+    vector                     per space and entity: the input's hash, the vector's checksum, and
+                               when it reached history and the online store
+    quarantine, tombstone      what was set aside, and who must not come back
+    outbox                     events in and out, where no Kafka is configured
+    release, release_step      the state of every version, and every step that led there
+    consumer, statistic        who reads what; the watch on drift
+"""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+LONG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
+NAME = String(200)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {int: BigInteger, str: NAME, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012
+
+
+class Run(Base):
+    """One try of one job."""
+
+    __tablename__ = "run"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    job: Mapped[str]
+    slot_us: Mapped[int | None]
+    token: Mapped[int]
+    holder: Mapped[str]
+    started_us: Mapped[int]
+    finished_us: Mapped[int | None]
+    state: Mapped[str]  # running, done, failed, stopped, fenced
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class Slot(Base):
+    """A time at which a job is due; whoever holds its lease may do it."""
+
+    __tablename__ = "slot"
+    job: Mapped[str] = mapped_column(primary_key=True)
+    slot_us: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]  # open, held, done, failed, skipped
+    holder: Mapped[str | None]
+    token: Mapped[int] = mapped_column(default=0)
+    """Fencing token: counts the holders, so that an earlier one is known by its number."""
+    lease_until_us: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    checkpoint: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Vector(Base):
+    """What the newest vector of an entity in a feature view is, and how far it got."""
+
+    __tablename__ = "vector"
+    view: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    space: Mapped[str]
+    input_hash: Mapped[str]
+    checksum: Mapped[str]
+    content_us: Mapped[int]
+    computed_us: Mapped[int]
+    history_us: Mapped[int | None]
+    online_us: Mapped[int | None]
+    """None: not yet, or no longer, what the online store holds."""
+    online_store: Mapped[str | None]
+    """Which online store that was; another one holds nothing of it."""
+
+
+class Quarantine(Base):
+    """An input that could not be used, with its reason, until it is replayed or dropped."""
+
+    __tablename__ = "quarantine"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    at_us: Mapped[int]
+    source: Mapped[str]  # a job, or a topic
+    entity: Mapped[str | None]
+    entity_id: Mapped[str | None]
+    reason: Mapped[str] = mapped_column(Text)
+    payload: Mapped[str | None] = mapped_column(Text)
+    identity: Mapped[str] = mapped_column(unique=True)
+    """Digest of source, payload and reason: the same input set aside twice is one row."""
+    state: Mapped[str] = mapped_column(default="held")  # held, replayed, dropped
+    replays: Mapped[int] = mapped_column(default=0)
+
+
+class Tombstone(Base):
+    """An entity that is gone. An erased one must not come back; a deleted one may, when newer."""
+
+    __tablename__ = "tombstone"
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # deleted, erased
+    content_us: Mapped[int]
+    at_us: Mapped[int]
+    why: Mapped[str] = mapped_column(Text)
+    receipt: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Outbox(Base):
+    """Events, in order: those that come in and those that go out, by topic."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    topic: Mapped[str]
+    key: Mapped[str]
+    payload: Mapped[str] = mapped_column(Text)
+    identity: Mapped[str | None] = mapped_column(unique=True)
+    """The event's own id where it has one: sent twice, it is one row."""
+    at_us: Mapped[int]
+    state: Mapped[str] = mapped_column(default="waiting")  # waiting, held, done
+    holder: Mapped[str | None]
+    lease_until_us: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class Release(Base):
+    """Where a version stands."""
+
+    __tablename__ = "release"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # candidate, shadow, current, retiring, retired
+    since_us: Mapped[int]
+
+
+class ReleaseStep(Base):
+    """One step of a release: who, when, why, and with which numbers. Rows are only ever added."""
+
+    __tablename__ = "release_step"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    at_us: Mapped[int]
+    who: Mapped[str]
+    action: Mapped[str]
+    kind: Mapped[str]
+    version: Mapped[str]
+    from_state: Mapped[str | None]
+    to_state: Mapped[str]
+    why: Mapped[str] = mapped_column(Text)
+    forced: Mapped[bool] = mapped_column(default=False)
+    numbers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Consumer(Base):
+    """Who reads stable features, and in which language it was trained."""
+
+    __tablename__ = "consumer"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str]
+    features: Mapped[list[str]]
+    pairs: Mapped[dict[str, Any]]
+    """By stable name: the pair it was trained on, such as {"star": "graph.v1"}."""
+    scorer: Mapped[str]
+    """How to load and score it: `package.module:Class` and, after `=`, its folder."""
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    added_us: Mapped[int]
+
+
+class Statistic(Base):
+    """Figures of a feature view at one materialization: norms, mean, share of new entities, …"""
+
+    __tablename__ = "statistic"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    view: Mapped[str]
+    space: Mapped[str]
+    at_us: Mapped[int]
+    numbers: Mapped[dict[str, Any]]
+
+
+Index("vector_pending", Vector.view, Vector.online_us)
+Index("vector_of_entity", Vector.entity_id)
+Index("outbox_next", Outbox.topic, Outbox.state, Outbox.id)
+Index("run_of_job", Run.job, Run.slot_us)
+Index("statistic_of_view", Statistic.view, Statistic.at_us)

@@ -4,7 +4,7 @@ What a ranker imports: one member and hundreds of jobs, as arrays, in one call.
     from feast import FeatureStore
     from star_features.serving import FeatureReader
 
-    reader = FeatureReader(FeatureStore("feature_repo"), "ranker_member", "ranker_job")
+    reader = FeatureReader(FeatureStore("feature_repo"), "ranker")
     request = reader.read("member-7", job_ids)
     scores_N = request.jobs["job_star"].vectors_ND @ request.member["member_star"].vectors_ND[0]
 

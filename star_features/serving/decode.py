@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from star_features.errors import SpaceMismatch, StoreError
 from star_features.online.columns import Columns
 from star_features.online.wire import STRING_TAG, decode_vectors, string_of, width_of
-from star_features.serving.plan import ServicePlan, ViewPlan
+from star_features.serving.plan import SidePlan, ViewPlan
 from star_features.serving.request import Entities, Signal
 
 
-def decode(plan: ServicePlan, ids: Sequence[str], columns: Sequence[Columns]) -> Entities:
+def decode(plan: SidePlan, ids: Sequence[str], columns: Sequence[Columns]) -> Entities:
     """Decode what was read of every view, all vectors into one preallocated block."""
     widths = [_width(view, read) for view, read in zip(plan.views, columns, strict=True)]
     block = np.empty(len(ids) * sum(widths), dtype=np.float32)
@@ -55,7 +55,8 @@ def _signal(view: ViewPlan, read: Columns, out_ND: NDArray[np.float32]) -> Signa
     vectors, spaces = read.values[:2]
     decode_vectors(vectors, out_ND)
     present_N = np.fromiter(map(bool, vectors), dtype=np.bool_, count=len(vectors))
-    return Signal(_one_space(view, vectors, spaces), out_ND, present_N, read.event_us_N)
+    space = _one_space(view, vectors, spaces)
+    return Signal(space, out_ND, present_N, read.event_us_N, view.view.name)
 
 
 def _one_space(

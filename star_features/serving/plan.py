@@ -1,17 +1,22 @@
 """
 What a Feast service asks the online store for, resolved once instead of at every request.
+
+One service names the views of both sides, members and jobs: one row of the registry, so that a
+release which repoints it moves both at once, for every reader, whatever its cache holds. Two
+services, each with a row of its own, could be read one before and one after.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from star_features.errors import UsageError
+from star_features.errors import SpaceMismatch, UsageError
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
 VECTOR, SPACE = "vector", "space"
+MEMBER_KEY, JOB_KEY = "member_id", "job_id"
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,33 @@ class ViewPlan:
 
 
 @dataclass(frozen=True)
-class ServicePlan:
-    """All views of a service, and the one join key they share."""
+class SidePlan:
+    """All views of one side of a service, and the one join key they share."""
 
-    service: str
     join_key: str
     views: tuple[ViewPlan, ...]
+
+
+@dataclass(frozen=True)
+class ServicePlan:
+    """Both sides of a service."""
+
+    service: str
+    member: SidePlan
+    job: SidePlan
 
 
 def resolve(store: "FeatureStore", service: str) -> ServicePlan:
     """Look a service and its views up in the registry.
 
     Raises:
-        UsageError: the service mixes entities, or holds something that is no feature view.
+        UsageError: a view has other keys than member_id or job_id, or is no feature view; or
+            nothing describes one of the sides.
+        SpaceMismatch: the two sides of a stable name are views of two pairs.
     """
-    from star_features.online.columns import online_name
-
     definition = store.get_feature_service(service, allow_cache=True)
-    plans: list[ViewPlan] = []
-    keys: set[str] = set()
     known: Mapping[str, Any] = {v.name: v for v in store.list_feature_views(allow_cache=True)}
+    sides: dict[str, list[ViewPlan]] = {MEMBER_KEY: [], JOB_KEY: []}
     for projection in definition.feature_view_projections:
         if projection.name not in known:
             raise UsageError(
@@ -65,22 +77,50 @@ def resolve(store: "FeatureStore", service: str) -> ServicePlan:
                 " feature views only. Read this service with store.get_online_features"
             )
         view = known[projection.name].with_projection(projection)
-        keys.update(view.join_keys)
-        names = [field.name for field in projection.features]
-        front = [name for name in (VECTOR, SPACE) if VECTOR in names and name in names]
-        rest = [name for name in names if name not in front]
-        plans.append(
-            ViewPlan(
-                name=projection.name_to_use(),
-                table=online_name(store.config, view),
-                view=view,
-                features=(*front, *rest),
-                width=int(view.tags["width"]) if "width" in view.tags else None,
+        keys = list(view.join_keys)
+        if len(keys) != 1 or keys[0] not in sides:
+            raise UsageError(
+                f"{service} reads {projection.name}, keyed by {', '.join(keys) or 'nothing'}; "
+                f"wanted {MEMBER_KEY} or {JOB_KEY}"
             )
-        )
-    if len(keys) != 1:
+        sides[keys[0]].append(_view_plan(store, view, projection))
+    if empty := [key for key, views in sides.items() if not views]:
         raise UsageError(
-            f"{service} is keyed by {', '.join(sorted(keys)) or 'nothing'}; wanted one entity a"
-            " service, such as ranker_member and ranker_job"
+            f"{service} holds nothing keyed by {' and '.join(empty)}; wanted one service with the "
+            "views of members and of jobs, such as ranker"
         )
-    return ServicePlan(service, keys.pop(), tuple(plans))
+    _refuse_two_pairs(sides[MEMBER_KEY], sides[JOB_KEY])
+    return ServicePlan(
+        service, *(SidePlan(key, tuple(sides[key])) for key in (MEMBER_KEY, JOB_KEY))
+    )
+
+
+def _view_plan(store: "FeatureStore", view: "FeatureView", projection: Any) -> ViewPlan:
+    from star_features.online.columns import online_name
+
+    names = [field.name for field in projection.features]
+    front = [name for name in (VECTOR, SPACE) if VECTOR in names and name in names]
+    rest = [name for name in names if name not in front]
+    return ViewPlan(
+        name=projection.name_to_use(),
+        table=online_name(store.config, view),
+        view=view,
+        features=(*front, *rest),
+        width=int(view.tags["width"]) if "width" in view.tags else None,
+    )
+
+
+def _refuse_two_pairs(member: list[ViewPlan], job: list[ViewPlan]) -> None:
+    """Native vectors of one side beside mapped ones of the other share a space, but are no pair."""
+    from star_features.catalogue import VIEW
+
+    of_job = {_unprefixed(plan.name): plan.view.name for plan in job if plan.is_signal}
+    for plan in member:
+        mine, theirs = plan.view.name, of_job.get(_unprefixed(plan.name), "")
+        ours = plan.is_signal and VIEW.match(mine) and VIEW.match(theirs)
+        if ours and _unprefixed(theirs) != _unprefixed(mine):
+            raise SpaceMismatch(got=theirs, wanted=f"the pair of {mine}")
+
+
+def _unprefixed(name: str) -> str:
+    return name.partition("_")[2]

@@ -1,7 +1,7 @@
 """
 The ranker's reader: what `get_online_features` reads, straight into arrays.
 
-    reader = FeatureReader(store, "ranker_member", "ranker_job")
+    reader = FeatureReader(store, "ranker")
     request = reader.read(member_id, job_ids)
 
 What a request asks for is resolved when the registry changes, not at every request, and stored
@@ -20,13 +20,11 @@ import numpy as np
 from star_features.online.columns import Columns, ViewRead, as_micros
 from star_features.online.wire import NEVER, entity_keys
 from star_features.serving.decode import decode, expect_spaces
-from star_features.serving.plan import ServicePlan, resolve
+from star_features.serving.plan import ServicePlan, SidePlan, resolve
 from star_features.serving.request import Entities, RankerRequest, refuse_mixed_pairs
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-Plans = tuple[ServicePlan, ServicePlan]
 
 
 class FeatureReader:
@@ -34,8 +32,8 @@ class FeatureReader:
 
     Args:
         store: an open Feast store.
-        member_service: the service that describes members.
-        job_service: the service that describes jobs.
+        service: the service that describes members and jobs. Both sides come from this one row
+            of the registry, so a release moves them together.
         expect: stable name -> the space id this ranker was trained in; anything else is refused.
             Without it only a mixed pair (`member_X` and `job_X` of two versions) is.
     """
@@ -43,17 +41,16 @@ class FeatureReader:
     def __init__(
         self,
         store: "FeatureStore",
-        member_service: str = "ranker_member",
-        job_service: str = "ranker_job",
+        service: str = "ranker",
         *,
         expect: Mapping[str, str] | None = None,
     ) -> None:
         self.store = store
-        self.services = (member_service, job_service)
+        self.service = service
         self.expect = dict(expect or {})
         self._online: Any = store._get_provider().online_store
-        self._resolved: tuple[object, Plans] | None = None
-        self._plans()
+        self._resolved: tuple[object, ServicePlan] | None = None
+        self._plan()
 
     def read(self, member_id: str, job_ids: Sequence[str]) -> RankerRequest:
         """Read one member and N jobs, in their order; an id may occur twice.
@@ -64,7 +61,8 @@ class FeatureReader:
             SpaceMismatch: one signal, or a pair of them, would mix two spaces.
             StoreError: the store holds something else than the view promises.
         """
-        for_member, for_job = self._plans()
+        plan = self._plan()
+        for_member, for_job = plan.member, plan.job
         distinct = list(dict.fromkeys(job_ids))
         columns = self._columns(for_member, [member_id], for_job, distinct)
         cut = len(for_member.views)
@@ -86,26 +84,27 @@ class FeatureReader:
         refuse_mixed_pairs(member.signals, jobs.signals)
         return RankerRequest(member, jobs)
 
-    def _plans(self) -> Plans:
-        """Both services as the registry has them now; looked up again when its cache is renewed."""
+    def _plan(self) -> ServicePlan:
+        """The service as the registry has it now; looked up again when its cache is renewed."""
         registry = self.store.registry
         valid = getattr(registry, "is_cache_valid", lambda: False)()
         stamp = getattr(registry, "cached_registry_proto_created", None)
         if self._resolved and valid and self._resolved[0] == stamp:
             return self._resolved[1]
-        member, job = (resolve(self.store, service) for service in self.services)
-        stamp = getattr(registry, "cached_registry_proto_created", None)
-        self._resolved = (stamp, (member, job))
-        return member, job
+        # The stamp is from before: where the cache is renewed meanwhile, the next request looks
+        # the service up once more, instead of keeping an older one under the newer stamp.
+        plan = resolve(self.store, self.service)
+        self._resolved = (stamp, plan)
+        return plan
 
     def _columns(
         self,
-        for_member: ServicePlan,
+        for_member: SidePlan,
         members: list[str],
-        for_job: ServicePlan,
+        for_job: SidePlan,
         jobs: list[str],
     ) -> list[Columns]:
-        """Every view of both services, in one round trip where the store has columns."""
+        """Every view of both sides, in one round trip where the store has columns."""
         member_keys = entity_keys(for_member.join_key, members)
         job_keys = entity_keys(for_job.join_key, jobs)
         asked = [(view, member_keys) for view in for_member.views]

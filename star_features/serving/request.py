@@ -26,12 +26,14 @@ class Signal:
         vectors_ND: float32, zeros where absent.
         present_N: which entities have a vector.
         event_us_N: when its content became true, in microseconds since 1970.
+        view: the feature view behind the name; it tells native vectors from mapped ones.
     """
 
     space: str | None
     vectors_ND: NDArray[np.float32]
     present_N: NDArray[np.bool_]
     event_us_N: NDArray[np.int64]
+    view: str = ""
 
     def age_seconds(self, now: datetime) -> NDArray[np.float64]:
         """Seconds since the content of each vector became true; NaN where absent."""

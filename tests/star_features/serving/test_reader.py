@@ -100,16 +100,42 @@ def test_one_signal_in_two_spaces_is_refused(store: FeatureStore) -> None:
         reader.read("m1", ["j1", "j2"])
 
 
-def test_a_pair_of_two_versions_is_refused(
+def test_a_service_whose_sides_are_two_versions_is_refused(
     store: FeatureStore, redefine: Callable[[str], None]
 ) -> None:
     reader = FeatureReader(store)
     redefine("v2")
     assert reader.read("m1", ["j1"]).jobs["job_star"].space == "job_graph_v1@aa"  # still cached
     store.refresh_registry()
+    with pytest.raises(SpaceMismatch, match="job_graph_v2, but the pair of member_graph_v1"):
+        reader.read("m9", ["j1"])
+
+
+def test_a_table_with_vectors_of_another_version_is_refused(store: FeatureStore) -> None:
+    for job in ("j1", "j2"):
+        overwrite(store, job, "job_graph_v2@bb", [5, 5])
     with pytest.raises(SpaceMismatch, match="the pair of member_graph_v1@aa"):
-        reader.read("m1", ["j1"])
-    assert reader.read("m9", ["j1"]).jobs["job_star"].vectors_ND.tolist() == [[9, 9, 9]]
+        FeatureReader(store).read("m1", ["j1", "j2"])
+
+
+def test_both_sides_come_from_one_row_of_the_registry(
+    store: FeatureStore, redefine: Callable[[str], None]
+) -> None:
+    """A release moves three rows one after the other; this one decides for a reader."""
+    half = store.get_feature_service("ranker_job")
+    redefine("v2")
+    moved = store.get_feature_service("ranker_job")
+    assert half != moved
+    ranker = store.get_feature_service("ranker")
+    ranker.feature_view_projections = [
+        *store.get_feature_service("ranker_member").feature_view_projections,
+        *half.feature_view_projections,
+    ]
+    store.registry.apply_feature_service(ranker, store.project)
+    store.refresh_registry()
+    request = FeatureReader(store).read("m1", ["j1"])
+    assert request.jobs["job_star"].view == "job_graph_v1"
+    assert request.member["member_star"].view == "member_graph_v1"
 
 
 def test_a_space_that_the_ranker_was_not_trained_in_is_refused(store: FeatureStore) -> None:
@@ -130,9 +156,9 @@ def test_a_vector_without_its_space_is_refused(store: FeatureStore) -> None:
         FeatureReader(store).read("m1", ["j2"])
 
 
-def test_a_service_of_two_entities_is_refused(store: FeatureStore) -> None:
-    with pytest.raises(UsageError, match="keyed by job_id, member_id"):
-        FeatureReader(store, "ranker_member", "ranker")
+def test_a_service_of_one_side_is_refused(store: FeatureStore) -> None:
+    with pytest.raises(UsageError, match=r"nothing keyed by job_id.*such as ranker"):
+        FeatureReader(store, "ranker_member")
 
 
 def test_a_ranker_imports_neither_torch_nor_pandas_nor_feast() -> None:

@@ -11,6 +11,7 @@ database. A change here needs a migration beside it (`migrations/versions/`); a 
     outbox                     events in and out, where no Kafka is configured
     release, release_step      the state of every version, and every step that led there
     consumer, statistic        who reads what; the watch on drift
+    secret                     keys that this ledger made for itself
 """
 
 from typing import Any
@@ -98,6 +99,7 @@ class Tombstone(Base):
     __tablename__ = "tombstone"
     entity: Mapped[str] = mapped_column(primary_key=True)
     entity_id: Mapped[str] = mapped_column(primary_key=True)
+    """The id; of an erased one its digest under this ledger's own key (see tombstones.py)."""
     kind: Mapped[str]  # deleted, erased
     content_us: Mapped[int]
     at_us: Mapped[int]
@@ -173,6 +175,14 @@ class Statistic(Base):
     space: Mapped[str]
     at_us: Mapped[int]
     numbers: Mapped[dict[str, Any]]
+
+
+class Secret(Base):
+    """A key that this ledger made for itself, such as the one behind the digests of erased ids."""
+
+    __tablename__ = "secret"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
 
 
 Index("vector_pending", Vector.view, Vector.online_us)

@@ -3,6 +3,7 @@ Columns of stored bytes: what the fast stores read and write beneath Feast's int
 
     columns, = store.read_columns(config, [ViewRead("job_graph_v1", ("vector", "space"), keys)])
     store.write_rows(config, view, Rows(keys, {"vector": [...], "space": [...]}, event, created))
+    store.delete_rows(config, view, keys)
 
 `ColumnarStore` turns Feast's own calls (`online_read`, `online_write_batch`) into these two, so
 that an order and a layout are written down once per store.
@@ -101,6 +102,14 @@ class ColumnarStore(ABC):
     @abstractmethod
     def write_rows(self, config: "RepoConfig", table: "FeatureView", rows: Rows) -> None:
         """Write rows, except those that are older than what is stored.
+
+        Raises:
+            StoreError: the view has no table yet, or the store cannot be reached.
+        """
+
+    @abstractmethod
+    def delete_rows(self, config: "RepoConfig", table: "FeatureView", keys: Sequence[bytes]) -> int:
+        """Remove the rows of these entities from one view; returns how many were there.
 
         Raises:
             StoreError: the view has no table yet, or the store cannot be reached.

@@ -84,6 +84,15 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
         statement = _upsert(f"{config.project}_{online_name(config, table)}", tuple(rows.values))
         self._run(config, lambda db: _write(db, statement, rows))
 
+    def delete_rows(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> int:
+        statement = sql.SQL(
+            "WITH gone AS (DELETE FROM {} WHERE entity_key = ANY(%b::bytea[]) RETURNING entity_key)"
+            " SELECT count(DISTINCT entity_key) FROM gone"
+        ).format(sql.Identifier(f"{config.project}_{online_name(config, table)}"))
+        asked = sorted(set(keys))
+        (count,) = self._run(config, lambda db: db.execute(statement, [asked]).fetchone()) or (0,)
+        return int(count)
+
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:

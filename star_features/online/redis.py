@@ -12,7 +12,7 @@ Shapes: N entities.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
@@ -125,9 +125,16 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
     def write_rows(self, config: RepoConfig, table: FeatureView, rows: Rows) -> None:
         name = online_name(config, table)
         lived = config.online_store.key_ttl_seconds or 0
-        fields = [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in rows.values)]
+        fields = _fields(name, rows.values)
         keys = [key + config.project.encode() for key in rows.keys]
         self._talk(config, lambda connection: _send(connection, lived, fields, keys, rows))
+
+    def delete_rows(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> int:
+        names = [feature.name for feature in table.features]
+        fields = _fields(online_name(config, table), names)
+        stored = [key + config.project.encode() for key in dict.fromkeys(keys)]
+        replies = self._talk(config, lambda connection: _delete(connection, fields, stored))
+        return sum(removed > 0 for removed in replies)
 
     async def online_write_batch_async(
         self,
@@ -175,13 +182,30 @@ def _borrowed(pool: Any) -> Iterator[Any]:
         pool.release(connection)
 
 
+def _fields(name: str, features: Iterable[str]) -> list[bytes]:
+    """Where a view's rows stand in an entity's hash: the event time, then every feature."""
+    return [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in features)]
+
+
 def _asks(read: ViewRead, project: bytes) -> bytes:
     """One HMGET an entity: the event time, then every feature."""
-    fields = [f"_ts:{read.table}".encode(), *(_mmh3(f"{read.table}:{f}") for f in read.features)]
+    fields = _fields(read.table, read.features)
     head = b"*%d\r\n" % (2 + len(fields)) + _bulk(b"HMGET")
     tail = project + b"\r\n" + b"".join(map(_bulk, fields))
     extra = len(project)
     return b"".join([b"%b$%d\r\n%b%b" % (head, len(key) + extra, key, tail) for key in read.keys])
+
+
+def _delete(connection: Any, fields: list[bytes], keys: list[bytes]) -> list[int]:
+    """One HDEL an entity; a hash without fields is gone by itself."""
+    tail = b"".join(map(_bulk, fields))
+    head = b"*%d\r\n" % (2 + len(fields)) + _bulk(b"HDEL")
+    removed: list[int] = []
+    for start in range(0, len(keys), ROWS_A_SCRIPT):
+        part = keys[start : start + ROWS_A_SCRIPT]
+        connection.send_packed_command([b"".join(head + _bulk(key) + tail for key in part)])
+        removed += [int(connection.read_response()) for _ in part]
+    return removed
 
 
 def _replies(connection: Any, request: bytes, count: int) -> list[Any]:

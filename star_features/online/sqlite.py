@@ -88,6 +88,18 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
         except sqlite3.OperationalError as error:
             raise StoreError(_why(error, name)) from error
 
+    def delete_rows(self, config: RepoConfig, table: FeatureView, keys: Sequence[bytes]) -> int:
+        """As in ColumnarStore; the freed bytes are overwritten, so that no id or text stays."""
+        name = f"{config.project}_{online_name(config, table)}"
+        try:
+            with self._borrowed(config) as db:
+                db.execute("PRAGMA secure_delete=ON")
+                with db:
+                    db.execute("BEGIN IMMEDIATE")
+                    return _delete(db, name, keys)
+        except sqlite3.OperationalError as error:
+            raise StoreError(_why(error, name)) from error
+
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
@@ -178,6 +190,17 @@ def _select(name: str, features: tuple[str, ...], keys: int) -> str:
         f"WITH asked(place, entity_key) AS (VALUES {asked}) "
         f"SELECT asked.place, {values}, coalesce({times}, NULL) FROM asked {joins}"
     )
+
+
+def _delete(db: sqlite3.Connection, name: str, keys: Sequence[bytes]) -> int:
+    gone = 0
+    for start in range(0, len(keys), KEYS_A_QUERY):
+        part = keys[start : start + KEYS_A_QUERY]
+        these = f"FROM {_quoted(name)} WHERE entity_key IN ({','.join('?' * len(part))})"
+        count = db.execute(f"SELECT count(DISTINCT entity_key) {these}", part)
+        gone += int(count.fetchone()[0])
+        db.execute(f"DELETE {these}", part)
+    return gone
 
 
 @lru_cache(maxsize=256)

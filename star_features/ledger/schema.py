@@ -7,6 +7,7 @@ database. A change here needs a migration beside it (`migrations/versions/`); a 
     run, slot                  what the scheduler did, and who may do it now
     vector                     per space and entity: the input's hash, the vector's checksum, and
                                when it reached history and the online store
+    part                       which files of the history the vectors above were read from
     quarantine, tombstone      what was set aside, and who must not come back
     outbox                     events in and out, where no Kafka is configured
     release, release_step      the state of every version, and every step that led there
@@ -74,6 +75,17 @@ class Vector(Base):
     """None: not yet, or no longer, what the online store holds."""
     online_store: Mapped[str | None]
     """Which online store that was; another one holds nothing of it."""
+
+
+class Part(Base):
+    """A Parquet file of the history whose rows the ledger has taken in."""
+
+    __tablename__ = "part"
+    view: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """Path below the view's folder: named by its content, never changed."""
+    rows: Mapped[int]
+    recorded_us: Mapped[int]
 
 
 class Quarantine(Base):

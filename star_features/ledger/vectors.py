@@ -171,11 +171,11 @@ def _pages(
 
 
 def _not_buried(view: str) -> ColumnElement[bool]:
-    """A deleted entity is buried until newer content of it arrives, an erased one for good."""
+    """Of deleted entities, those with newer content; an erased one has no row here."""
     return ~exists().where(
         Tombstone.entity == view.partition("_")[0],
         Tombstone.entity_id == Vector.entity_id,
-        or_(Tombstone.kind == "erased", Tombstone.content_us >= Vector.content_us),
+        Tombstone.content_us >= Vector.content_us,
     )
 
 

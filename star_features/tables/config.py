@@ -64,6 +64,10 @@ class Limits(Settings):
     """Longest text; a longer one goes to quarantine."""
     max_id: int = Field(default=1_000, ge=1)
     """Longest id, kind or relation."""
+    max_list: int = Field(default=1_000, ge=1)
+    """Most values in one list, such as the skills of one member."""
+    max_list_value: int = Field(default=1_000, ge=1)
+    """Longest value of a list: each is a node of the graph, and ids are held side by side."""
     first_year: int = 1970
     """Earliest year a time may lie in."""
     last_year: int = 2200
@@ -76,7 +80,7 @@ class Limits(Settings):
     @property
     def cut(self) -> int:
         """Characters of a value that are read: enough to see that it is too long."""
-        return max(self.max_text, self.max_id, 1_000) + 1
+        return max(self.max_text, self.max_id, self.max_list_value, 1_000) + 1
 
 
 class Join(Settings):

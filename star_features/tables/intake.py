@@ -16,7 +16,7 @@ from star_features.tables.chunk import Chunk, Fault, Source
 from star_features.tables.config import DatasetConfig
 from star_features.tables.joins import Joined
 from star_features.tables.mapping import STRINGS, Mapping, resolve
-from star_features.tables.rules import find_faults, row_schema, to_label, to_weight
+from star_features.tables.rules import find_faults, list_faults, row_schema, to_label, to_weight
 from star_features.tables.spec import Role, TableSpec
 from star_features.tables.times import TIME, Times
 from star_features.tables.work import Work
@@ -84,11 +84,13 @@ class RowCheck:
     ) -> None:
         self.spec, self.mapping = spec, mapping
         self.times = Times(work.con, config.timezone, spec.time_format)
-        self.schema = row_schema(mapping.slots, config.limits, self.times)
+        self.limits = config.limits
+        self.schema = row_schema(mapping.slots, self.limits, self.times)
 
     def __call__(self, chunk: Chunk) -> tuple[pa.Table, list[Fault]]:
         mapped = self.mapping.apply(chunk.table)
         found = find_faults(mapped, self.schema, self.mapping.slots)
+        found = list_faults(mapped, tuple(self.mapping.lists), self.limits) | found
         faults = [Fault(chunk.file, int(chunk.rows_N[at]), *why) for at, why in found.items()]
         good_N = np.ones(len(chunk.rows_N), dtype=bool)
         good_N[list(found)] = False

@@ -50,6 +50,30 @@ def find_faults(
     return {}
 
 
+def list_faults(
+    mapped: pa.Table, lists: tuple[str, ...], limits: Limits
+) -> dict[int, tuple[str, str, str | None]]:
+    """Rows with a list that is too long, or that holds a value that is; by place in the chunk.
+
+    One value of half a megabyte costs the graph four gigabytes: its ids have one width.
+    """
+    found: dict[int, tuple[str, str, str | None]] = {}
+    for name in lists:
+        values = mapped.column(name).combine_chunks()
+        long = np.flatnonzero(
+            np.asarray(pc.utf8_length(pc.list_flatten(values))) > limits.max_list_value
+        )
+        owners = np.asarray(pc.list_parent_indices(values))[long].tolist()
+        for row, value in zip(
+            owners, pc.list_flatten(values).take(pa.array(long)).to_pylist(), strict=True
+        ):
+            found.setdefault(row, (name, "list_value_too_long", value[:SHOWN]))
+        counts = np.asarray(pc.fill_null(pc.list_value_length(values), 0))
+        for row in np.flatnonzero(counts > limits.max_list).tolist():
+            found.setdefault(row, (name, "list_too_long", f"{counts[row]:,} values"))
+    return found
+
+
 def to_weight(values: pd.Series) -> pd.Series:
     """Numbers; null where it is none."""
     return pd.to_numeric(values.astype(object), errors="coerce")

@@ -203,3 +203,22 @@ def test_two_columns_of_one_canonical_name_are_refused_when_both_are_named(datas
 
 def test_files_nobody_asked_for_are_named(dataset):
     assert read(dataset(memebrs="a\n1\n")).receipt.unused_files == ("memebrs.csv",)
+
+
+def test_a_list_that_is_too_long_or_holds_a_value_that_is_goes_to_quarantine(dataset):
+    source = dataset(
+        "[limits]\nmax_list = 3\nmax_list_value = 5\n[members]\nlists = { skills = '|' }",
+        members="member_id,text,updated_at,skills\n"
+        "m1,nurse,2024-01-01,abcde|b|c\n"
+        "m2,cook,2024-01-01,abcdef\n"
+        "m3,cook,2024-01-01,a|b|c|d\n"
+        "m4,cook,2024-01-01,\n",
+        jobs="job_id,text,updated_at\nj1,ward,2024-01-01\n",
+        interactions="member_id,job_id,kind,at\nm1,j1,view,2024-02-01\nm4,j1,view,2024-02-02\n",
+    )
+    tables = read(source)
+    assert tables.members(["member_id"])["member_id"].to_pylist() == ["m1", "m4"]
+    assert tables.quarantine(["row", "column", "reason", "value"]).to_pylist() == [
+        {"row": 2, "column": "skills", "reason": "list_value_too_long", "value": "abcdef"},
+        {"row": 3, "column": "skills", "reason": "list_too_long", "value": "4 values"},
+    ]

@@ -2,6 +2,7 @@
 Graph: train the graph tower once a version, then give everyone a vector as of each week.
 
     star graph --version v1 [--retrain]
+    star train graph --version v1 [--retrain]    # only the first half
 
 The model trains on the history only. Vectors follow as of its cut-off, as of every seventh day
 after it and as of now; someone who is new between two of these days gets a vector at his own time,
@@ -75,6 +76,44 @@ def _forget(home: Home, version: str) -> None:
             shutil.rmtree(home.history / pair.view(entity), ignore_errors=True)
 
 
+def train(home: Home, version: str, retrain: bool = False) -> Facts:
+    """Train the version's model unless it is there; its training report.
+
+    Raises:
+        EmptyInput: there is too little to learn from.
+    """
+    wanted = home.catalogue().graph_version(version)
+    if retrain:
+        _forget(home, version)
+    tables = Tables(home.tables)
+    report = _trained(home, version, wanted, tables)[-1]
+    picture = home.report / f"graph_{version}.png"
+    return report | {"figure": _draw_schedule(picture, version, report)}
+
+
+def _draw_schedule(path: Path, version: str, report: Facts) -> str:
+    from star_features.evaluation.schedule import draw_schedule
+    from star_features.graph.budget import schedule
+    from star_features.graph.settings import GraphSettings
+
+    raises = [row.get("raises", 0.0) for row in report["curve"]]
+    fan_outs = schedule(raises, GraphSettings.model_validate(report["settings"]))
+    draw_schedule(
+        path, report["curve"], fan_outs, metric=report["metric"], title=f"graph {version}"
+    )
+    return str(path)
+
+
+def _trained(
+    home: Home, version: str, wanted: GraphVersion, tables: Tables
+) -> tuple[Split, Any, Any, Facts]:
+    """Who may learn from what, the graph, the model, and how it was trained."""
+    parts = roles(tables)
+    text = text_vectors(home, wanted.text)
+    graph = graph_of(tables, text, visible(tables, parts))
+    return parts, graph, *_model(home, version, wanted, graph, parts, tables)
+
+
 def _work(home: Home, version: str, wanted: GraphVersion, retrain: bool) -> Facts:
     if retrain:
         _forget(home, version)
@@ -82,10 +121,7 @@ def _work(home: Home, version: str, wanted: GraphVersion, retrain: bool) -> Fact
     for entity in ENTITIES:
         _history(home, entity, version).ensure()
     try:
-        parts = roles(tables)
-        text = text_vectors(home, wanted.text)
-        graph = graph_of(tables, text, visible(tables, parts))
-        model, trained = _model(home, version, wanted, graph, parts, tables)
+        parts, graph, model, trained = _trained(home, version, wanted, tables)
     except EmptyInput as reason:
         # Without interactions there is nothing to learn from: the text tower serves alone.
         return {"not_trained": str(reason)}
@@ -145,7 +181,7 @@ def _model(
     model, trained = train_once(graph, parts.history, settings, folder, _checkpoint(home, version))
     if not (folder / TRAINED_ON).exists():
         pq.write_table(_pairs(parts.history), folder / TRAINED_ON)
-    if trained["settings"] != settings.model_dump(mode="json"):
+    if type(settings).model_validate(trained["settings"]) != settings:  # old models lack new keys
         raise UsageError(
             f"[graph.{version}] has other settings than the model in {folder} was trained with.\n"
             "A version that is served does not change: add the next one to spaces.toml, or train "

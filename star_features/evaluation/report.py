@@ -40,6 +40,11 @@ def draw(path: Path, curves: Curves, bars: Bars, *, simulated: bool) -> None:
     _draw_bars(right, bars)
     if simulated:
         figure.suptitle("Simulated members and interactions on real job texts", fontsize=11)
+    save_png(figure, path)
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     figure.savefig(aside, format="png")

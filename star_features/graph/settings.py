@@ -9,6 +9,19 @@ from star_features.files import Settings
 ALL = -1  # a fan-out without limit
 
 
+class Adaptive(Settings):
+    """Begin with few neighbours, and read more once that no longer helps."""
+
+    start: int = Field(1, gt=0)
+    """In-edges read per node and relation at first; a relation's own fan-out is the most."""
+    growth: float = Field(2.0, gt=1)
+    """Times as many after each raise."""
+    tolerance: float = Field(0.01, ge=0)
+    """A pass has stalled where validation gains less than this over the best so far."""
+    decay: float = Field(0.5, gt=0, le=1)
+    """What is left of the tolerance after each raise: later gains are smaller ones."""
+
+
 class GraphSettings(Settings):
     """Everything that changes what a graph model learns; stored beside its weights.
 
@@ -51,6 +64,8 @@ class GraphSettings(Settings):
     """The same for single relations, by name: `{"skills>job": (5, 3)}`."""
     pick: Literal["recent", "uniform"] = "uniform"
     """Which in-edges are read where there are more than the fan-out."""
+    adaptive: Adaptive | None = None
+    """Reach the fan-outs in steps, as validation stalls (`budget`); None reads them at once."""
 
     # --- training
     batch_size: int = Field(512, gt=1)
@@ -97,6 +112,8 @@ class GraphSettings(Settings):
                 )
             if any(k < ALL for k in fan_outs):
                 raise ValueError(f"{name}={fan_outs}: wanted 0 or more, or -1 for all")
+            if self.adaptive and ALL in fan_outs:
+                raise ValueError(f"{name}={fan_outs}: adaptive needs a number to reach, not -1")
         return self
 
     def fan_out(self, relation: str, hop: int) -> int:

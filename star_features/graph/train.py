@@ -27,6 +27,7 @@ from torch import Tensor
 
 from star_features.errors import StarError
 from star_features.graph import checkpoint as disk
+from star_features.graph.budget import Budget, budget_after, settings_at
 from star_features.graph.dgl_graph import as_dgl, batches
 from star_features.graph.job_graph import FOREVER, Ints, JobGraph
 from star_features.graph.labels import Labels, labels_of, order, split
@@ -43,13 +44,16 @@ RESCUES = 2
 """Times that a diverged run goes back to its best epoch with half the step size."""
 WARM_UP = 20
 """Steps in which the step size rises to its full value."""
+DIVERGED = 3.0
+"""Times the first pass's mean loss, above which a later pass has diverged."""
 CLIP = 1.0
 """Longest gradient that a step follows."""
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """How a model came to be. `curve` has `loss`, `value` and `seconds` of each epoch.
+    """How a model came to be. `curve` has `loss`, `value` and `seconds` of each epoch, how many
+    `edges` a label read in it, and how often the fan-outs had been raised (`raises`).
 
     `metric` says what `value` is: `auc` of taken against shown and not taken, or `mrr` of the
     taken job among the batch's, where nothing is known to have been refused.
@@ -88,16 +92,20 @@ class Run:
         """What was taken before this time is known in training; later edges are the future."""
         return min(int(self.training.seeds.at_S.max()), FOREVER - 1) + 1
 
-    def samples(self, labels: Labels, index: Ints, epoch: int) -> Iterator[tuple[Labels, Sample]]:
-        """Batches of these labels with what they see; the same epoch draws the same."""
+    def samples(
+        self, labels: Labels, index: Ints, epoch: int, raises: int | None = None
+    ) -> Iterator[tuple[Labels, Sample]]:
+        """Batches of these labels with what they see; the same epoch draws the same.
+
+        Args:
+            raises: how often the fan-outs have been raised; None reads all they allow.
+        """
         step = iter(range(len(index)))
+        read = self.settings if raises is None else settings_at(self.settings, raises)
 
         def drawn(index_S: Ints) -> tuple[Labels, Sample]:
             batch, seed = labels.take(index_S), self.settings.seed * 1_000_003 + epoch * 10_007
-            sample = draw(
-                self.reading.view, self.pairs, batch.seeds, self.settings, seed + next(step)
-            )
-            return batch, sample
+            return batch, draw(self.reading.view, self.pairs, batch.seeds, read, seed + next(step))
 
         return batches(self.dgl, index, self.settings.batch_size, drawn)
 
@@ -151,12 +159,12 @@ def _fit(model: GraphModel, run: Run, folder: Path | None, identity: str) -> dis
         progress = disk.resume(folder, identity, model, optimiser) or progress
     while not _finished(progress, settings):
         begin = perf_counter()
-        loss = _epoch(model, run, optimiser, progress)
-        value = _validate(model, run) if np.isfinite(loss) else float("nan")
-        if not np.isfinite(loss):
+        row = _epoch(model, run, optimiser, progress)
+        value = _validate(model, run) if _sound(row["loss"], progress) else float("nan")
+        if not np.isfinite(value):
             optimiser = _rescue(model, progress, settings)
             continue
-        progress.curve.append({"loss": loss, "value": value, "seconds": perf_counter() - begin})
+        progress.curve.append(row | {"value": value, "seconds": perf_counter() - begin})
         if value > progress.best_value or not progress.best:
             progress.best_epoch, progress.best_value = progress.epoch - 1, value
             progress.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -171,9 +179,22 @@ def _optimiser(model: GraphModel, settings: GraphSettings) -> torch.optim.AdamW:
     )
 
 
+def _budget(progress: disk.Progress, settings: GraphSettings) -> Budget:
+    return budget_after([row["value"] for row in progress.curve], settings)
+
+
 def _finished(progress: disk.Progress, settings: GraphSettings) -> bool:
-    stalled = progress.epoch - 1 - progress.best_epoch >= settings.patience
-    return progress.epoch >= settings.epochs or (bool(progress.best) and stalled)
+    if progress.epoch >= settings.epochs:
+        return True
+    budget = _budget(progress, settings)
+    last = max(progress.best_epoch, budget.full_since - 1)
+    return budget.full and bool(progress.best) and progress.epoch - 1 - last >= settings.patience
+
+
+def _sound(loss: float, progress: disk.Progress) -> bool:
+    """Whether a pass went well: finite, and no multiple of the first one's loss."""
+    first = progress.curve[0]["loss"] if progress.curve else 0.0
+    return bool(np.isfinite(loss)) and loss <= DIVERGED * (first or np.inf)
 
 
 def _rescue(
@@ -198,30 +219,35 @@ def _rescue(
 
 def _epoch(
     model: GraphModel, run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress
-) -> float:
-    """One pass over the training labels; its mean loss, not finite as soon as a step is not."""
-    settings, epoch = run.settings, progress.epoch
+) -> dict[str, float]:
+    """One pass over the training labels: a row of the curve, with a loss that is not finite as
+    soon as a step is not."""
+    settings, epoch, raises = run.settings, progress.epoch, _budget(progress, run.settings).raises
     torch.manual_seed(settings.seed * 1_000_003 + epoch + 1)
     index = order(run.training, settings, epoch)
     steps = -(-len(index) // settings.batch_size)
     losses: list[float] = []
+    edges = 0
     model.train()
     with bar(f"graph epoch {epoch + 1}", total=steps, unit="batch") as shown:
-        for batch, sample in run.samples(run.training, index, epoch):
+        for batch, sample in run.samples(run.training, index, epoch, raises):
             rate = _rate(settings, epoch * steps + len(losses), steps * settings.epochs)
             optimiser.param_groups[0]["lr"] = progress.learning_rate * rate
             loss = _loss(model, run, batch, sample)
+            edges += sum(len(hop.src_E) for hop in sample.hops)
             if loss is None:
                 continue
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            if not torch.isfinite(loss):
-                return float("nan")
+            length = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            if not torch.isfinite(loss + length):
+                losses = [float("nan")]
+                break
             optimiser.step()
             losses.append(loss.item())
             shown.update(1)
-    return float(np.mean(losses)) if losses else 0.0
+    mean = float(np.mean(losses)) if losses else 0.0
+    return {"loss": mean, "edges": edges / max(1, len(index)), "raises": float(raises)}
 
 
 def _rate(settings: GraphSettings, step: int, steps: int) -> float:

@@ -152,7 +152,7 @@ def test_a_run_that_diverges_is_rescued_a_few_times_and_then_stops(world, tiny, 
 
     def diverging(*args):
         calls.append(1)
-        return float("nan") if len(calls) <= bad else real(*args)
+        return {"loss": float("nan")} if len(calls) <= bad else real(*args)
 
     monkeypatch.setattr(train, "_epoch", diverging)
     if bad == 1:
@@ -172,6 +172,63 @@ def test_training_stops_when_validation_no_longer_improves(world, tiny, monkeypa
     _, report = train_graph(one.graph(), one.interactions, chosen)
     assert [row["value"] for row in report.curve] == [0.5, 0.7, 0.6, 0.6]
     assert (report.best_epoch, report.best_value) == (1, 0.7)
+
+
+def test_a_pass_whose_loss_is_a_multiple_of_the_first_ones_has_diverged(world, tiny, monkeypatch):
+    one = world()
+    real, calls = train._epoch, []
+
+    def diverging(*args):
+        row = real(*args)
+        calls.append(1)
+        return row | {"loss": 3.1 * row["loss"] if len(calls) == 2 else row["loss"]}
+
+    monkeypatch.setattr(train, "_epoch", diverging)
+    _, report = train_graph(one.graph(), one.interactions, tiny)
+    assert (report.rescues, len(calls)) == (1, tiny.epochs + 1)
+
+
+def test_a_step_without_a_finite_gradient_is_not_taken(world, tiny, monkeypatch):
+    one = world()
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    with pytest.raises(StarError, match="diverged"):
+        train_graph(one.graph(), one.interactions, tiny)
+
+
+def test_adaptive_training_reads_more_only_after_a_stall_and_resumes_the_same(
+    world, tiny, monkeypatch, tmp_path
+):
+    one = world(rows=300)
+    values = [0.5, 0.5, 0.9, 0.9, 0.9, 0.9]
+    chosen = type(tiny)(
+        **tiny.model_dump() | {"epochs": 6, "adaptive": {"start": 1}, "patience": 2}
+    )
+
+    def told(*_):
+        return values[len(seen) - 1]
+
+    real, seen = train._epoch, []
+    monkeypatch.setattr(train, "_validate", told)
+
+    def counted(*args):
+        seen.append(1)
+        if len(seen) == 3 and not died:
+            died.append(1)
+            seen.pop()
+            raise KeyboardInterrupt
+        return real(*args)
+
+    died = []
+    monkeypatch.setattr(train, "_epoch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        train_graph(one.graph(), one.interactions, chosen, tmp_path)
+    resumed, report = train_graph(one.graph(), one.interactions, chosen, tmp_path)
+    assert [row["raises"] for row in report.curve] == [0, 0, 1, 1, 2, 2]
+    assert [row["edges"] for row in report.curve] == sorted(row["edges"] for row in report.curve)
+    assert report.curve[0]["edges"] < report.curve[2]["edges"] < report.curve[4]["edges"]
+    seen.clear()
+    whole, _ = train_graph(one.graph(), one.interactions, chosen)
+    assert same_weights(whole, resumed)
 
 
 def test_labels_are_unique_and_the_taken_one_wins(world, tiny):

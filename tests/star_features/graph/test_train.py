@@ -180,8 +180,8 @@ def test_a_pass_whose_loss_is_a_multiple_of_the_first_ones_has_diverged(world, t
 
     def diverging(*args):
         row = real(*args)
-        calls.append(1)
-        return row | {"loss": 3.1 * row["loss"] if len(calls) == 2 else row["loss"]}
+        calls.append(row["loss"])
+        return row | {"loss": 3.1 * calls[0]} if len(calls) == 2 else row
 
     monkeypatch.setattr(train, "_epoch", diverging)
     _, report = train_graph(one.graph(), one.interactions, tiny)
@@ -224,8 +224,8 @@ def test_adaptive_training_reads_more_only_after_a_stall_and_resumes_the_same(
         train_graph(one.graph(), one.interactions, chosen, tmp_path)
     resumed, report = train_graph(one.graph(), one.interactions, chosen, tmp_path)
     assert [row["raises"] for row in report.curve] == [0, 0, 1, 1, 2, 2]
-    assert [row["edges"] for row in report.curve] == sorted(row["edges"] for row in report.curve)
-    assert report.curve[0]["edges"] < report.curve[2]["edges"] < report.curve[4]["edges"]
+    read = [row["edges"] for row in report.curve]
+    assert max(read[:2]) < min(read[2:4]) <= max(read[2:4]) < min(read[4:])
     seen.clear()
     whole, _ = train_graph(one.graph(), one.interactions, chosen)
     assert same_weights(whole, resumed)

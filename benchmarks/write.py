@@ -101,7 +101,7 @@ class Source:
             "materialize 1,000": lambda: materialize(1_000),
         }
         taken = interleaved(contestants, rounds)
-        fast._get_provider().online_store.close()
+        fast._get_provider().online_store.disconnect()
         return taken
 
     def memory(self, place: dict[str, Any]) -> float:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pipelines.cli import compat, show
+from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
     ForceOption,
     HomeOption,
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(compat.app, name="compat")
+app.command()(serve)
 errors = Console(stderr=True)
 
 SOURCE_HELP = "A folder of Parquet or CSV tables, or a DuckDB file."

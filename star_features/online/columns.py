@@ -115,6 +115,14 @@ class ColumnarStore(ABC):
             StoreError: the view has no table yet, or the store cannot be reached.
         """
 
+    @abstractmethod
+    def disconnect(self) -> None:
+        """Close the connections; the next call opens new ones."""
+
+    async def close(self) -> None:
+        """What Feast's feature server calls as it stops."""
+        self.disconnect()
+
     def online_read(
         self,
         config: "RepoConfig",

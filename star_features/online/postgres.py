@@ -97,9 +97,9 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
         super().teardown(config, tables, entities)
-        self.close()
+        self.disconnect()
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""
         pool, self._pool = self._pool, None
         if pool:

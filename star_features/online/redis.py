@@ -146,7 +146,7 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
         """Feast's asynchronous write, in a thread, so that it keeps the same order."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""
         client, self._client = getattr(self, "_client", None), None
         if client:

@@ -103,12 +103,12 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
-        self.close()
+        self.disconnect()
         super().teardown(config, tables, entities)
         for suffix in ("-wal", "-shm"):
             Path(self._get_db_path(config) + suffix).unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""
         while self._idle:
             self._idle.pop().close()

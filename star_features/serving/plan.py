@@ -63,11 +63,11 @@ def resolve(store: "FeatureStore", service: str) -> ServicePlan:
     """Look a service and its views up in the registry.
 
     Raises:
-        UsageError: a view has other keys than member_id or job_id, or is no feature view; or
-            nothing describes one of the sides.
+        UsageError: there is no such service; a view has other keys than member_id or job_id, or
+            is no feature view; or nothing describes one of the sides.
         SpaceMismatch: the two sides of a stable name are views of two pairs.
     """
-    definition = store.get_feature_service(service, allow_cache=True)
+    definition = _definition(store, service)
     known: Mapping[str, Any] = {v.name: v for v in store.list_feature_views(allow_cache=True)}
     sides: dict[str, list[ViewPlan]] = {MEMBER_KEY: [], JOB_KEY: []}
     for projection in definition.feature_view_projections:
@@ -93,6 +93,18 @@ def resolve(store: "FeatureStore", service: str) -> ServicePlan:
     return ServicePlan(
         service, *(SidePlan(key, tuple(sides[key])) for key in (MEMBER_KEY, JOB_KEY))
     )
+
+
+def _definition(store: "FeatureStore", service: str) -> Any:
+    from feast.errors import FeastObjectNotFoundException
+
+    try:
+        return store.get_feature_service(service, allow_cache=True)
+    except FeastObjectNotFoundException as error:
+        names = ", ".join(sorted(s.name for s in store.list_feature_services())) or "none"
+        raise UsageError(
+            f"no feature service {service!r}; known: {names}.\nRegister it first: star apply"
+        ) from error
 
 
 def _view_plan(store: "FeatureStore", view: "FeatureView", projection: Any) -> ViewPlan:

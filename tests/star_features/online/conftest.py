@@ -182,7 +182,7 @@ def both(
         vectors_of=vectors_of,
         noon=NOON,
     )
-    fast._get_provider().online_store.close()
+    fast._get_provider().online_store.disconnect()
     if connection := getattr(stock._get_provider().online_store, "_conn", None):
         connection.close()
 
@@ -194,6 +194,6 @@ def world(both: SimpleNamespace) -> SimpleNamespace:
     online = both.stock._get_provider().online_store
     both.drop = lambda: online.teardown(both.stock.config, views, [])
     both.drop()
-    both.fast._get_provider().online_store.close()
+    both.fast._get_provider().online_store.disconnect()
     online.update(both.stock.config, [], views, [], [], False)
     return both

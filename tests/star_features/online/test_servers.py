@@ -74,12 +74,12 @@ def test_a_server_that_is_not_there_is_a_readable_error(world: SimpleNamespace) 
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    online.close()
+    online.disconnect()
     settings.connection_string = "127.0.0.1:1"
     online._get_client(settings).set_retry(Retry(NoBackoff(), 0))
     with pytest.raises(StoreError, match="cannot be reached"):
         write_batches(world.fast, VIEW, [world.batch(["j1"], [1, 2, 3])])
-    online.close()
+    online.disconnect()
     settings.connection_string = right
 
 

@@ -156,7 +156,7 @@ def test_nan_and_ragged_vectors_are_refused(world: SimpleNamespace) -> None:
 @pytest.mark.parametrize("both", ["sqlite", "postgres"], indirect=True)
 def test_a_view_without_a_table_names_the_next_command(world: SimpleNamespace) -> None:
     world.drop()
-    world.fast._get_provider().online_store.close()
+    world.fast._get_provider().online_store.disconnect()
     with pytest.raises(StoreError, match="star apply"):
         world.fast._get_provider().online_store.write_rows(
             world.fast.config, *rows_of(world, world.batch(["j1"], [1, 2, 3]))

@@ -1,6 +1,10 @@
 """A ranker's Feast store: two members, jobs in two versions, attributes; fast or Feast's own."""
 
+import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from feast.repo_config import RepoConfig
 from feast.types import Array, Float32, String
 
 from star_features.online.writer import write_batches
+from star_features.serving import FeatureReader
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAST = "star_features.online.sqlite.FastSqliteOnlineStore"
@@ -59,24 +64,25 @@ def vectors(key: str, space: str, by_id: dict[str, list[float]]) -> pa.RecordBat
     return rows(key, list(by_id), vector=lists, space=[space] * len(by_id))
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Opener]:
-    """Open the store by its `type`; m1, j1..j3 and j4 (attributes only) are there, m9 is not."""
-
-    def open_as(kind: str) -> FeatureStore:
-        return FeatureStore(
-            config=RepoConfig(
-                project="p",
-                provider="local",
-                registry={"registry_type": "sql", "path": f"sqlite:///{tmp_path}/registry.db"},
-                online_store={"type": kind, "path": str(tmp_path / "online.db")},
-                offline_store={"type": "duckdb"},
-                entity_key_serialization_version=3,
-            )
+def open_feast(folder: Path, kind: str) -> FeatureStore:
+    return FeatureStore(
+        config=RepoConfig(
+            project="p",
+            provider="local",
+            registry={"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db"},
+            online_store={"type": kind, "path": str(folder / "online.db")},
+            offline_store={"type": "duckdb"},
+            entity_key_serialization_version=3,
         )
+    )
 
-    store = open_as(FAST)
-    store.apply(definitions(tmp_path))
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry and a filled online store; each test gets a copy of it."""
+    folder = tmp_path_factory.mktemp("filled")
+    store = open_feast(folder, FAST)
+    store.apply(definitions(folder))
     writes = {
         "member_graph_v1": vectors("member_id", "member_graph_v1@aa", {"m1": [1, 2]}),
         "job_graph_v1": vectors(
@@ -89,11 +95,79 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     }
     for name, batch in writes.items():
         write_batches(store, name, [batch])
+    store._get_provider().online_store.disconnect()
+    return folder
+
+
+@pytest.fixture
+def opened(filled: Path, tmp_path: Path) -> Iterator[Opener]:
+    """Open the store by its `type`; m1, j1..j3 and j4 (attributes only) are there, m9 is not."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    stores: list[FeatureStore] = []
+
+    def open_as(kind: str) -> FeatureStore:
+        stores.append(open_feast(tmp_path, kind))
+        return stores[-1]
+
     yield open_as
-    store._get_provider().online_store.close()
+    for store in stores:
+        if hasattr(online := store._get_provider().online_store, "disconnect"):
+            online.disconnect()
 
 
 @pytest.fixture
 def redefine(tmp_path: Path, opened: Opener) -> Callable[[str], None]:
     """Point `job_star` to another version, as a release does."""
     return lambda version: opened(FAST).apply(definitions(tmp_path, version))
+
+
+@contextmanager
+def serving(store: FeatureStore) -> Iterator[str]:
+    """The URL of Feast's feature server with our route, in a thread of this process."""
+    import uvicorn
+    from feast.feature_server import get_app
+
+    from star_features.serving.server import add_vectors
+
+    app = get_app(store)
+    add_vectors(app, store)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def served(opened: Opener) -> Iterator[str]:
+    """The URL of a feature server over the fast store."""
+    with serving(opened(FAST)) as url:
+        yield url
+
+
+@pytest.fixture(params=["fast", "feast", "http"])
+def place(request: pytest.FixtureRequest, opened: Opener) -> Iterator[tuple[FeatureStore, Any]]:
+    """A store, and how to open readers of it: in this process over either class, or over HTTP."""
+    store = opened("sqlite" if request.param == "feast" else FAST)
+    if request.param != "http":
+        yield store, lambda *services, **more: FeatureReader(store, *services, **more)
+        return
+    with serving(store) as url:
+        yield store, lambda *services, **more: FeatureReader.over_http(url, *services, **more)
+
+
+@pytest.fixture
+def store(place: tuple[FeatureStore, Any]) -> FeatureStore:
+    return place[0]
+
+
+@pytest.fixture
+def connect(place: tuple[FeatureStore, Any]) -> Callable[..., FeatureReader]:
+    return place[1]

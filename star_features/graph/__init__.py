@@ -17,7 +17,9 @@ The graph tower: a temporal, heterogeneous attention network over members, jobs 
 | `vocabulary` | which rows of a model's tables a graph's nodes and edges read |
 | `dgl_graph` | the only module that imports dgl: blocks, attention kernels, loader |
 | `network` `losses` | the mathematics, as functions of tensors |
-| `labels` `train` `checkpoint` | link prediction, from a table of labels to a trained model |
+| `labels` `negatives` `neighbours` | what is learnt from, and what it is told from |
+| `run` `objective` `budget` | one pass's batches; a batch's loss; how many neighbours are read |
+| `train` `checkpoint` | link prediction, from labels to a trained model; killed, it goes on |
 | `infer` `artefact` | exact vectors of the whole graph; a model as a folder |
 
 Importing the package itself costs nothing: neither torch nor dgl is loaded before it is used.

@@ -6,7 +6,9 @@ What is pulled together and what is pushed apart, as functions of tensors.
 | `contrastive` | taken labels | member and job taken | member and the batch's other jobs |
 | `binary` | all labels | member and job taken | member and job shown and not taken |
 
-Shapes: S labels of a batch, J candidate jobs, D width.
+`contrastive` takes the sides swapped as well: then a job is told the member who took it.
+
+Shapes: S labels of a batch, C candidates, D width.
 """
 
 import numpy as np
@@ -17,17 +19,26 @@ from torch.nn import functional
 
 
 def contrastive(
-    member_SD: Tensor,
-    job_JD: Tensor,
+    query_SD: Tensor,
+    candidate_CD: Tensor,
     target_S: Tensor,
-    hidden_SJ: Tensor,
+    hidden_SC: Tensor,
     weight_S: Tensor,
     temperature: float,
+    log_share_C: Tensor | None = None,
 ) -> Tensor:
-    """Softmax over candidate jobs: `target_S` is each member's own job, `hidden_SJ` are no
-    candidates (the member took them too). Weighted mean over the members."""
-    logit_SJ = (member_SD @ job_JD.T / temperature).masked_fill(hidden_SJ, -torch.inf)
-    loss_S = functional.cross_entropy(logit_SJ, target_S, reduction="none")
+    """Softmax over candidates: `target_S` is each query's own, `hidden_SC` are no candidates (they
+    were taken too). Weighted mean over the queries.
+
+    Args:
+        log_share_C: log of how often each candidate stands in a batch, to take off its logit: the
+            sampled softmax then learns what the one over all would.
+    """
+    logit_SC = query_SD @ candidate_CD.T / temperature
+    if log_share_C is not None:
+        logit_SC = logit_SC - log_share_C
+    logit_SC = logit_SC.masked_fill(hidden_SC, -torch.inf)
+    loss_S = functional.cross_entropy(logit_SC, target_S, reduction="none")
     return (loss_S * weight_S).sum() / weight_S.sum()
 
 
@@ -57,9 +68,9 @@ def auc(score_S: NDArray[np.float32], taken_S: NDArray[np.float32]) -> float:
 
 
 def reciprocal_rank(
-    member_SD: Tensor, job_JD: Tensor, target_S: Tensor, hidden_SJ: Tensor
+    member_SD: Tensor, job_CD: Tensor, target_S: Tensor, hidden_SC: Tensor
 ) -> float:
     """Mean of 1 / rank of each member's own job among the candidates."""
-    score_SJ = (member_SD @ job_JD.T).masked_fill(hidden_SJ, -torch.inf)
-    own_S1 = score_SJ.gather(1, target_S.unsqueeze(1))
-    return float((1 / (score_SJ >= own_S1).sum(dim=1)).float().mean())
+    score_SC = (member_SD @ job_CD.T).masked_fill(hidden_SC, -torch.inf)
+    own_S1 = score_SC.gather(1, target_S.unsqueeze(1))
+    return float((1 / (score_SC >= own_S1).sum(dim=1)).float().mean())

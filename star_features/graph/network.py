@@ -25,6 +25,19 @@ from star_features.graph.vocabulary import UNKNOWN, Inputs, Reading, Vocabulary
 SMALL = 0.1  # spread of new embeddings and attention vectors, beside text of spread 0.6
 
 
+class Dense(nn.Linear):
+    """A linear layer whose product can be taken in bfloat16, in training only."""
+
+    narrow = False
+
+    def forward(self, h_NW: Tensor) -> Tensor:
+        if not (self.narrow and self.training):
+            return functional.linear(h_NW, self.weight, self.bias)
+        narrow_NW = functional.linear(h_NW.bfloat16(), self.weight.bfloat16())
+        wide_NW = narrow_NW.to(h_NW.dtype)
+        return wide_NW if self.bias is None else wide_NW + self.bias
+
+
 class Rows(nn.Module):
     """One vector per known value, told as its difference from the unknown one's.
 
@@ -58,7 +71,7 @@ class NodeInput(nn.Module):
         def rows(known: tuple[str, ...]) -> Rows:
             return Rows(len(known), width, settings.unknown_rate)
 
-        self.text = nn.Linear(text_width, width, bias=False) if text_width else None
+        self.text = Dense(text_width, width, bias=False) if text_width else None
         self.no_text = nn.Parameter(torch.zeros(width)) if text_width else None
         self.bias = nn.Parameter(SMALL * torch.randn(width))
         self.columns = nn.ModuleList(rows(values) for values in columns.values())
@@ -82,7 +95,7 @@ class ByType(nn.Module):
 
     def __init__(self, types: int, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(width_in, width_out) for _ in range(types))
+        self.layers = nn.ModuleList(Dense(width_in, width_out) for _ in range(types))
         for layer in self.layers[1:]:
             layer.load_state_dict(self.layers[0].state_dict())
 
@@ -104,7 +117,7 @@ class Attention(nn.Module):
         super().__init__()
         self.shape = settings.heads, settings.hidden // settings.heads
         types = max(1, len(vocabulary.edge_types))
-        self.value = nn.Linear(settings.hidden, settings.hidden, bias=False)
+        self.value = Dense(settings.hidden, settings.hidden, bias=False)
         self.own = ByType(len(vocabulary.node_types), settings.hidden, settings.hidden)
         self.source_THD = nn.Parameter(SMALL * torch.randn(types, *self.shape))
         self.row_THD = nn.Parameter(SMALL * torch.randn(types, *self.shape))
@@ -154,6 +167,9 @@ class GraphModel(nn.Module):
         self.out = ByType(len(types), settings.hidden, settings.output)
         self.scale = nn.Parameter(torch.tensor(5.0))
         self.offset = nn.Parameter(torch.tensor(0.0))
+        for module in self.modules():
+            if isinstance(module, Dense):
+                module.narrow = settings.precision == "bfloat16"
 
     def _start_texts_alike(self) -> None:
         """Equal text projections: an untrained model compares members and jobs by text."""

@@ -88,6 +88,17 @@ class GraphSettings(Settings):
     """Weight of the loss on shown-and-not-taken against taken, where such labels exist."""
     temperature: float = Field(0.1, gt=0)
     """Divides the cosine in the contrastive loss: lower is sharper."""
+    both_sides: bool = False
+    """The contrastive loss also tells the member who took a job from the batch's others."""
+    popularity_correction: float = Field(0.0, ge=0, le=1)
+    """Share of its log popularity taken off a job in the contrastive loss: popular jobs stand in
+    more batches as negatives than chance would have it; 1 makes up for all of that."""
+    hard_negatives: int = Field(0, ge=0)
+    """Jobs drawn per taken one, out of those that resemble it by text, as further candidates."""
+    hard_pool: int = Field(50, gt=0)
+    """How many resembling jobs they are drawn from."""
+    hard_weight: float = Field(0.0, ge=0)
+    """What a drawn job counts in the loss on taken or not; 0: in the contrastive loss only."""
     kind_weights: dict[str, float] = Field(default_factory=dict)
     """Weight of a label by its kind, times its own; 1 where not named, 0 leaves it out."""
     validation: float = Field(0.1, gt=0, lt=1)
@@ -96,6 +107,8 @@ class GraphSettings(Settings):
     """Labels that a validation reads, at most."""
     minimum_taken: int = Field(20, gt=1)
     """Fewer taken labels than this cannot train a model."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products in training; vectors that are served always come of float32."""
     seed: int = Field(0, ge=0)
     """Seeds weights, batches, sampling and dropout."""
     threads: int = Field(2, gt=0)

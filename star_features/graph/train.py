@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,21 +21,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from star_features.errors import StarError
 from star_features.graph import checkpoint as disk
-from star_features.graph.budget import Budget, budget_after, settings_at
-from star_features.graph.dgl_graph import as_dgl, batches
-from star_features.graph.job_graph import FOREVER, Ints, JobGraph
+from star_features.graph.budget import Budget, budget_after
+from star_features.graph.dgl_graph import as_dgl
+from star_features.graph.job_graph import JobGraph
 from star_features.graph.labels import Labels, labels_of, order, split
-from star_features.graph.losses import auc, binary, contrastive, reciprocal_rank
+from star_features.graph.losses import auc, reciprocal_rank
 from star_features.graph.network import GraphModel
-from star_features.graph.sampler import Pairs, draw
+from star_features.graph.objective import also_taken, loss_of
+from star_features.graph.run import Run
+from star_features.graph.sampler import Pairs
 from star_features.graph.settings import GraphSettings
-from star_features.graph.temporal import Sample
-from star_features.graph.vocabulary import Reading, read_graph, vocabulary_of
+from star_features.graph.vocabulary import read_graph, vocabulary_of
 from star_features.progress import bar
 from star_features.spaces import digest
 
@@ -74,40 +72,6 @@ class TrainReport:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Run:
-    """All that an epoch needs, made once."""
-
-    settings: GraphSettings
-    reading: Reading
-    pairs: Pairs
-    dgl: Any
-    training: Labels
-    validation: Labels
-
-    @cached_property
-    def known_before(self) -> int:
-        """What was taken before this time is known in training; later edges are the future."""
-        return min(int(self.training.seeds.at_S.max()), FOREVER - 1) + 1
-
-    def samples(
-        self, labels: Labels, index: Ints, epoch: int, raises: int | None = None
-    ) -> Iterator[tuple[Labels, Sample]]:
-        """Batches of these labels with what they see; the same epoch draws the same.
-
-        Args:
-            raises: how often the fan-outs have been raised; None reads all they allow.
-        """
-        step = iter(range(len(index)))
-        read = self.settings if raises is None else settings_at(self.settings, raises)
-
-        def drawn(index_S: Ints) -> tuple[Labels, Sample]:
-            batch, seed = labels.take(index_S), self.settings.seed * 1_000_003 + epoch * 10_007
-            return batch, draw(self.reading.view, self.pairs, batch.seeds, read, seed + next(step))
-
-        return batches(self.dgl, index, self.settings.batch_size, drawn)
 
 
 def train_graph(
@@ -233,7 +197,7 @@ def _epoch(
         for batch, sample in run.samples(run.training, index, epoch, raises):
             rate = _rate(settings, epoch * steps + len(losses), steps * settings.epochs)
             optimiser.param_groups[0]["lr"] = progress.learning_rate * rate
-            loss = _loss(model, run, batch, sample)
+            loss = loss_of(model, run, batch, sample)
             edges += sum(len(hop.src_E) for hop in sample.hops)
             if loss is None:
                 continue
@@ -253,42 +217,6 @@ def _epoch(
 def _rate(settings: GraphSettings, step: int, steps: int) -> float:
     """Share of the step size: up over the warm-up, then down along a cosine."""
     return min(1.0, (step + 1) / WARM_UP) * (0.52 + 0.48 * math.cos(math.pi * step / steps))
-
-
-def _loss(model: GraphModel, run: Run, batch: Labels, sample: Sample) -> Tensor | None:
-    settings = run.settings
-    member_SD, job_SD = model(run.reading, sample)
-    taken_S, weight_S = torch.from_numpy(batch.taken_S), torch.from_numpy(batch.weight_S)
-    parts = []
-    if settings.contrastive_weight and batch.taken_S.any():
-        taken_P = np.flatnonzero(batch.taken_S)
-        parts.append(
-            settings.contrastive_weight
-            * contrastive(
-                member_SD[taken_P],
-                job_SD,
-                torch.from_numpy(taken_P),
-                torch.from_numpy(also_taken(run.pairs, batch, run.known_before)[taken_P]),
-                weight_S[taken_P],
-                settings.temperature,
-            )
-        )
-    if settings.binary_weight and 0 < batch.taken_S.sum() < len(batch):
-        logits = binary(member_SD, job_SD, taken_S, weight_S, model.scale, model.offset)
-        parts.append(settings.binary_weight * logits)
-    return torch.stack(parts).sum() if parts else None
-
-
-def also_taken(pairs: Pairs, batch: Labels, before: int) -> NDArray[np.bool_]:
-    """S × S: jobs of the batch that are no negatives of a member, having been taken by it too.
-
-    Only what was taken `before` is known: whoever looks further learns from the future.
-    """
-    member_S1, job_1J = batch.seeds.member_S[:, None], batch.seeds.job_S[None, :]
-    hidden_SJ = pairs.linked(member_S1, job_1J, before)
-    hidden_SJ |= batch.seeds.job_S[:, None] == job_1J
-    np.fill_diagonal(hidden_SJ, False)
-    return hidden_SJ
 
 
 def _metric(labels: Labels) -> str:

@@ -29,6 +29,18 @@ def test_a_label_of_weight_zero_does_not_count():
     assert loss.item() == pytest.approx(-np.log(np.exp(2) / (np.exp(2) + 2)), abs=1e-5)
 
 
+def test_a_candidate_met_twice_as_often_counts_once_after_its_share_is_taken_off():
+    one = torch.tensor([[1.0, 0.0]])
+    jobs, shares = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.zeros(2)
+    own, weight, none = torch.tensor([0]), torch.ones(1), torch.zeros(1, 3, dtype=torch.bool)
+    plain = contrastive(one, jobs, own, none[:, :2], weight, 0.5, shares)
+    twice = torch.tensor([0.0, np.log(2.0), np.log(2.0)])
+    assert contrastive(one, jobs[[0, 1, 1]], own, none, weight, 0.5, twice).item() == (
+        pytest.approx(plain.item(), abs=1e-6)
+    )
+    assert contrastive(one, jobs[[0, 1, 1]], own, none, weight, 0.5).item() > plain.item() + 0.05
+
+
 def test_binary_is_the_cross_entropy_of_scale_times_cosine_plus_offset():
     scale, offset = torch.tensor(2.0), torch.tensor(-1.0)
     loss = binary(EYE, EYE, torch.tensor([1.0, 1.0, 0.0]), ONES, scale, offset)

@@ -13,8 +13,9 @@ from star_features.graph.build import micros
 from star_features.graph.infer import infer
 from star_features.graph.labels import labels_of, order, split
 from star_features.graph.losses import auc
+from star_features.graph.objective import also_taken
 from star_features.graph.sampler import Pairs
-from star_features.graph.train import also_taken, train_graph
+from star_features.graph.train import train_graph
 from star_features.graph.vocabulary import read_graph, vocabulary_of
 
 

@@ -10,6 +10,8 @@ database. A change here needs a migration beside it (`migrations/versions/`); a 
     part                       which files of the history the vectors above were read from
     quarantine, tombstone      what was set aside, and who must not come back
     outbox                     events in and out, where no Kafka is configured
+    change, interaction        what events said, until the tables say it too
+    journal                    rows of the history that are not yet in its Parquet files
     release, release_step      the state of every version, and every step that led there
     consumer, statistic        who reads what; the watch on drift
     secret                     keys that this ledger made for itself
@@ -17,7 +19,7 @@ database. A change here needs a migration beside it (`migrations/versions/`); a 
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 LONG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
@@ -136,6 +138,51 @@ class Outbox(Base):
     attempts: Mapped[int] = mapped_column(default=0)
 
 
+class Change(Base):
+    """What an event last said of an entity that is there; the gone ones have a tombstone."""
+
+    __tablename__ = "change"
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    content_us: Mapped[int]
+    tie: Mapped[str]
+    """Digest of the content: of two events of one time the greater counts."""
+    content: Mapped[dict[str, Any]]
+    """text, company_id, categories, lists."""
+    told_us: Mapped[int]
+
+
+class Interaction(Base):
+    """An interaction that an event told."""
+
+    __tablename__ = "interaction"
+    identity: Mapped[str] = mapped_column(primary_key=True)
+    """Digest of all that it says: told twice, it is one row."""
+    member_id: Mapped[str]
+    job_id: Mapped[str]
+    kind: Mapped[str]
+    content_us: Mapped[int]
+    weight: Mapped[float]
+    label: Mapped[int]
+    told_us: Mapped[int]
+
+
+class Journal(Base):
+    """A row of a view's history that was computed for an event: Parquet takes many at a time."""
+
+    __tablename__ = "journal"
+    id: Mapped[int] = mapped_column(LONG, primary_key=True, autoincrement=True)
+    view: Mapped[str]
+    entity_id: Mapped[str]
+    space: Mapped[str]
+    vector: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Its float32, little endian; None for categorical features."""
+    categories: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    input_hash: Mapped[str]
+    content_us: Mapped[int]
+    computed_us: Mapped[int]
+
+
 class Release(Base):
     """Where a version stands."""
 
@@ -199,6 +246,10 @@ class Secret(Base):
 
 Index("vector_pending", Vector.view, Vector.online_us)
 Index("vector_of_entity", Vector.entity_id)
+Index("interaction_of_member", Interaction.member_id)
+Index("interaction_of_job", Interaction.job_id)
+Index("journal_of_entity", Journal.entity_id)
+Index("quarantine_of_entity", Quarantine.entity, Quarantine.entity_id)
 Index("outbox_next", Outbox.topic, Outbox.state, Outbox.id)
 Index("run_of_job", Run.job, Run.slot_us)
 Index("statistic_of_view", Statistic.view, Statistic.at_us)

@@ -21,7 +21,7 @@ from star_features.tables.spec import Slot, TableSpec
 
 STRINGS = pa.list_(pa.string())
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
-_CONTROL = re.compile(CONTROL)
+CONTROL_SIGNS = re.compile(CONTROL)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def clean_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def clean_list(items: Iterable[str | None]) -> list[str]:
     """Without blanks, control characters and repeats, in the order of first appearance."""
-    cleaned = (_CONTROL.sub("", item).strip() for item in items if item)
+    cleaned = (CONTROL_SIGNS.sub("", item).strip() for item in items if item)
     return list(dict.fromkeys(item for item in cleaned if item))
 
 

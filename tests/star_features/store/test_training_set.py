@@ -88,58 +88,22 @@ def oracle(rows: Sequence[Stored], key: str, time: int, as_served: bool) -> list
 
 @pytest.fixture(scope="module", params=[OURS, FEASTS], ids=["ours", "feasts"])
 def market(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Market:
-    from feast import (
-        Entity,
-        FeatureService,
-        FeatureStore,
-        FeatureView,
-        Field,
-        FileSource,
-        RepoConfig,
-        ValueType,
-    )
-    from feast.data_format import ParquetFormat
-    from feast.types import Array, Float32, String
+    from feast import FeatureService
+
+    from benchmarks.small_feast import embedding_view, entity, small_store
 
     root = tmp_path_factory.mktemp("market")
-    store = FeatureStore(
-        config=RepoConfig(
-            project="market",
-            provider="local",
-            registry=str(root / "registry.db"),
-            online_store=None,
-            offline_store={"type": request.param},
-            entity_key_serialization_version=3,
-            repo_path=root,
-        )
-    )
+    store = small_store(root, offline={"type": request.param})
     market = Market(root, store)
     market.fill([], [])
-    entities, views = [], []
-    for name in ("member", "job"):
-        entity = Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-        source = FileSource(
-            name=f"{name}_source",
-            path=str(root / "history" / f"{name}_graph_v1" / "**" / "*.parquet"),
-            file_format=ParquetFormat(),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created",
-        )
-        view = FeatureView(
-            name=f"{name}_graph_v1",
-            entities=[entity],
-            ttl=timedelta(0),
-            schema=[
-                Field(name=f"{name}_id", dtype=String),
-                Field(name="vector", dtype=Array(Float32)),
-                Field(name="space", dtype=String),
-            ],
-            source=source,
-        )
-        entities.append(entity)
-        views.append(view)
+    sides = [entity(name) for name in ("member", "job")]
+    views = []
+    for side in sides:
+        name = f"{side.name}_graph_v1"
+        files = root / "history" / name / "**" / "*.parquet"
+        views.append(embedding_view(side, name, files))
     stable = [view.with_name(view.name.replace("_graph_v1", "_star")) for view in views]
-    store.apply([*entities, *views, FeatureService(name="ranker", features=stable)])
+    store.apply([*sides, *views, FeatureService(name="ranker", features=stable)])
     return market
 
 

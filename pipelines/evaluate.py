@@ -57,7 +57,7 @@ def _graph_vectors(
     from star_features.graph.infer import infer
 
     known = pa.concat_tables([parts.history, parts.ranker])
-    graph = graph_job.graph_of(tables, text, known)
+    graph = graph_job.graph_of(tables, text, known, wanted)
     if parts.protocol == protocol_of(tables):
         model, sha = _served_model(home, version)
     else:

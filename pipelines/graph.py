@@ -110,7 +110,7 @@ def _trained(
     """Who may learn from what, the graph, the model, and how it was trained."""
     parts = roles(tables)
     text = text_vectors(home, wanted.text)
-    graph = graph_of(tables, text, visible(tables, parts))
+    graph = graph_of(tables, text, visible(tables, parts), wanted)
     return parts, graph, *_model(home, version, wanted, graph, parts, tables)
 
 
@@ -139,11 +139,14 @@ def visible(tables: Tables, parts: Split) -> pa.Table:
     return tables.interactions() if tables.has_times else parts.history
 
 
-def graph_of(tables: Tables, text: dict[str, VectorTable], interactions: pa.Table) -> Any:
-    """The graph over all tables, with these interactions as its edges."""
+def graph_of(
+    tables: Tables, text: dict[str, VectorTable], interactions: pa.Table, wanted: GraphVersion
+) -> Any:
+    """The graph over all tables as a version reads it, with these interactions as its edges."""
     from star_features.graph.build import build_graph
+    from star_features.graph.densify import densified
 
-    return build_graph(
+    graph = build_graph(
         tables.members(),
         tables.jobs(),
         text,
@@ -153,6 +156,7 @@ def graph_of(tables: Tables, text: dict[str, VectorTable], interactions: pa.Tabl
         categorical={entity: tables.categorical(f"{entity}s") for entity in ENTITIES},
         lists={entity: tables.lists(f"{entity}s") for entity in ENTITIES},
     )
+    return densified(graph, settings_of(wanted, tables).densify)
 
 
 def settings_of(wanted: GraphVersion, tables: Tables) -> Any:

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from star_features.graph.densify import require_densified
 from star_features.graph.job_graph import FOREVER, Floats, Ints, JobGraph
 from star_features.graph.network import Attention, GraphModel
 from star_features.graph.settings import ALL
@@ -55,6 +56,7 @@ def infer(
         chunk: destinations at a time: smaller needs less memory and changes nothing.
     """
     graph.verify()
+    require_densified(graph, model.settings.densify)
     wanted = graph.nodes[entity].ids if ids is None else np.asarray(ids, dtype=np.str_)
     node_N = graph.rows(entity, wanted.tolist())
     reading = read_graph(graph, model.vocabulary)

@@ -70,7 +70,8 @@ class Relation:
     """In-edges of one destination type from one source type.
 
     The in-edges of destination `r` are `indptr_N1[r]:indptr_N1[r + 1]`, by `after_E`, then source.
-    `at_E` is an edge's own time, ALWAYS where it has none; `after_E` says who sees it.
+    `at_E` is an edge's own time, ALWAYS where it has none; `after_E` says who sees it. Unless
+    `below` is 0, only destinations with fewer timed edges than that, at the time, read the edges.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Relation:
     at_E: Ints
     after_E: Ints
     kind_E: Ints
+    below: int = 0
 
     def __post_init__(self) -> None:
         for name in ("indptr_N1", "src_E", "at_E", "after_E", "kind_E"):
@@ -95,6 +97,11 @@ class Relation:
 
     def __len__(self) -> int:
         return len(self.src_E)
+
+    @cached_property
+    def is_timed(self) -> bool:
+        """Whether edges have times of their own: they tell what happened, not what is."""
+        return bool((self.at_E != ALWAYS).any())
 
     @property
     def edge_types(self) -> list[str]:
@@ -191,11 +198,12 @@ def sorted_relation(
     after_E: Ints,
     kind_E: Ints,
     n_dst: int,
+    below: int = 0,
 ) -> Relation:
     """Sort edges by destination, who sees them, source, kind, own time: the order of the input
     changes nothing."""
     order = np.lexsort((at_E, kind_E, src_E, after_E, dst_E))
     indptr_N1 = np.zeros(n_dst + 1, dtype=np.int64)
     np.cumsum(np.bincount(dst_E, minlength=n_dst), out=indptr_N1[1:])
-    edges = (values_E[order] for values_E in (src_E, at_E, after_E, kind_E))
-    return Relation(name, *ends, kinds, indptr_N1, *edges)
+    src_E, at_E, after_E, kind_E = (a[order] for a in (src_E, at_E, after_E, kind_E))
+    return Relation(name, *ends, kinds, indptr_N1, src_E, at_E, after_E, kind_E, below)

@@ -22,6 +22,15 @@ class Adaptive(Settings):
     """What is left of the tolerance after each raise: later gains are smaller ones."""
 
 
+class Densify(Settings):
+    """Let whoever has met few read those who resemble him by text."""
+
+    below: int = Field(3, gt=0)
+    """Read by members and jobs with fewer interactions than this, at the time they are seen."""
+    neighbours: int = Field(8, gt=0)
+    """How many of the nearest by text, among the older ones."""
+
+
 class GraphSettings(Settings):
     """Everything that changes what a graph model learns; stored beside its weights.
 
@@ -64,6 +73,8 @@ class GraphSettings(Settings):
     """The same for single relations, by name: `{"skills>job": (5, 3)}`."""
     pick: Literal["recent", "uniform"] = "uniform"
     """Which in-edges are read where there are more than the fan-out."""
+    densify: Densify | None = None
+    """Read those nearest by text where interactions are few (`densify`); None never does."""
     adaptive: Adaptive | None = None
     """Reach the fan-outs in steps, as validation stalls (`budget`); None reads them at once."""
 

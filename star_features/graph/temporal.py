@@ -167,6 +167,19 @@ def _uniform(src: Ints, start: int, count: int, hidden: int, room: Ints, seed: n
 
 
 @kernel
+def _unhidden(indptr: Ints, src: Ints, dst_R: Ints, count_R: Ints, hidden_R: Ints) -> Ints:
+    """How many of each row's first `count_R` in-edges do not come from `hidden_R`."""
+    found_R = count_R.copy()
+    for r in range(len(dst_R)):
+        if hidden_R[r] >= 0:
+            start = indptr[dst_R[r]]
+            for e in range(start, start + count_R[r]):
+                if src[e] == hidden_R[r]:
+                    found_R[r] -= 1
+    return found_R
+
+
+@kernel
 def _draw(
     indptr: Ints,
     src: Ints,
@@ -207,34 +220,55 @@ def in_edges(
 ) -> Edges:
     """In-edges of every row that are seen at its time and do not come from `hidden_R`.
 
-    At most `fan_out(relation name)` per row and relation; -1 is all of them. Edges from leaves are
-    those seen at `attributes_R`, where that is another time.
+    At most `fan_out(relation name)` per row and relation; -1 is all of them. Edges that are content
+    (from leaves, from those near by text) are those seen at `attributes_R`, where that is given.
     """
     parts = []
+    met_R = _met(view, node_R, time_R, hidden_R)
     for number, (relation, type_of) in enumerate(zip(view.relations, view.type_of, strict=True)):
-        low, high = view.span(relation.dst_type)
-        mine = np.flatnonzero((node_R >= low) & (node_R < high))
+        mine, dst_R = _rows_of(view, relation, node_R)
         limit = fan_out(relation.name)
         if not len(mine) or limit == 0 or not len(relation):
             continue
-        dst_R = node_R[mine] - low
         from_leaf = view.leaf_T[view.types.index(relation.src_type)]
-        when_R = attributes_R if from_leaf and attributes_R is not None else time_R
+        own_time = (from_leaf or relation.below) and attributes_R is not None
+        when_R = attributes_R if own_time and attributes_R is not None else time_R
         count_R = _visible(relation.indptr_N1, relation.after_E, dst_R, when_R[mine])
+        if met_R is not None and relation.below:
+            count_R[met_R[mine] >= relation.below] = 0
         room_R = count_R if limit < 0 else np.minimum(count_R, limit)
         own = np.uint64((seed * 1_000_003 + number) & 0xFFFFFFFFFFFFFFFF)
         edge_E, row_E = _draw(
             relation.indptr_N1, relation.src_E, dst_R, count_R, hidden_R[mine], room_R, recent, own
         )
-        parts.append(
-            Edges(
-                relation.src_E[edge_E],
-                mine[row_E],
-                type_of[relation.kind_E[edge_E]],
-                relation.at_E[edge_E],
-            )
-        )
+        row_E = mine[row_E]
+        if own_time and relation.below:  # whoever is new knows the others as of the given time only
+            kept_E = view.is_known(relation.src_E[edge_E], time_R[row_E])
+            edge_E, row_E = edge_E[kept_E], row_E[kept_E]
+        type_E = type_of[relation.kind_E[edge_E]]
+        parts.append(Edges(relation.src_E[edge_E], row_E, type_E, relation.at_E[edge_E]))
     return _joined(parts)
+
+
+def _rows_of(view: View, relation: Relation, node_R: Ints) -> tuple[Ints, Ints]:
+    """Which rows are destinations of a relation, and where they stand in it."""
+    low, high = view.span(relation.dst_type)
+    mine = np.flatnonzero((node_R >= low) & (node_R < high))
+    return mine, node_R[mine] - low
+
+
+def _met(view: View, node_R: Ints, time_R: Ints, hidden_R: Ints) -> Ints | None:
+    """Timed edges that each row could read; None where no relation asks."""
+    if not any(relation.below for relation in view.relations):
+        return None
+    met_R = np.zeros(len(node_R), np.int64)
+    for relation in view.relations:
+        if relation.is_timed:
+            mine, dst_R = _rows_of(view, relation, node_R)
+            ends = relation.indptr_N1, relation.src_E, dst_R
+            count_R = _visible(relation.indptr_N1, relation.after_E, dst_R, time_R[mine])
+            met_R[mine] += _unhidden(*ends, count_R, hidden_R[mine])
+    return met_R
 
 
 def _joined(parts: Sequence[Edges]) -> Edges:

@@ -25,6 +25,7 @@ import torch
 from star_features.errors import StarError
 from star_features.graph import checkpoint as disk
 from star_features.graph.budget import Budget, budget_after
+from star_features.graph.densify import require_densified
 from star_features.graph.dgl_graph import as_dgl
 from star_features.graph.job_graph import JobGraph
 from star_features.graph.labels import Labels, labels_of, order, split
@@ -89,6 +90,7 @@ def train_graph(
         EmptyInput: fewer taken labels than `settings.minimum_taken`.
     """
     graph.verify()
+    require_densified(graph, settings.densify)
     known, at_S = labels_of(graph, labels, settings)
     training, validation = split(known, at_S, settings)
     with _torch_settings(settings):

@@ -143,6 +143,7 @@ def _known_edges(relation: Relation, vocabulary: Vocabulary) -> Relation:
         after_E=relation.after_E[kept_E],
         kind_E=(np.cumsum(kept_K) - 1)[relation.kind_E[kept_E]],
         n_dst=len(relation.indptr_N1) - 1,
+        below=relation.below,
     )
 
 

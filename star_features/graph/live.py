@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from star_features.errors import DataError
+from star_features.graph.densify import require_densified
 from star_features.graph.infer import CHUNK, defined, vectors_of
 from star_features.graph.job_graph import (
     ALWAYS,
@@ -87,6 +88,7 @@ class LiveGraph:
         carried: Mapping[str, Sequence[str]],
     ) -> None:
         graph.verify()
+        require_densified(graph, model.settings.densify)
         self.model, self.graph = model.eval(), graph
         self.carried = {entity: frozenset(types) for entity, types in carried.items()}
         self.time = FOREVER if as_of is None else int(as_of.astype("datetime64[us]").astype(int))
@@ -98,6 +100,10 @@ class LiveGraph:
                 for column, values in model.vocabulary.categories.get(entity, {}).items()
             }
             for entity in ENTITIES
+        }
+        self._lengths = {
+            entity: np.maximum(np.linalg.norm(graph.nodes[entity].text_ND, axis=1), 1e-12)
+            for entity in (ENTITIES if model.settings.densify else ())
         }
         self._row_of = {
             name: {key: row for row, key in enumerate(nodes.ids.tolist())}
@@ -138,22 +144,40 @@ class LiveGraph:
         return _joined(found)
 
     def _own_edges(self, one: Fresh) -> Edges:
-        """What a fresh node reads itself: its attributes of now, and interactions. -1 stands for
-        an attribute that the snapshot does not have, less its type: see `_Cut`."""
+        """What a fresh node reads itself: its attributes of now, interactions, and, where those
+        are few, who is near. -1 stands for an attribute that the snapshot does not have, less its
+        type: see `_Cut`."""
         row = self._row_of[one.entity].get(one.id)
-        parts = []
-        for relation in self.reading.view.relations:
-            if relation.dst_type != one.entity:
-                continue
+        mine = [r for r in self.reading.view.relations if r.dst_type == one.entity]
+        parts, met = [], 0
+        for relation in (r for r in mine if not r.below):
             unnamed = relation.name == f"{relation.src_type}>{one.entity}"
             if unnamed and relation.src_type in self.carried.get(one.entity, ()):
                 parts.append(self._carried_edges(relation, one))
                 continue
             held = self._held_edges(relation, one, row)
-            parts.append(held)
-            if unnamed and relation.src_type in ENTITIES:
-                parts.append(self._met_edges(relation, one, held))
-        return _joined(parts)
+            told = unnamed and relation.src_type in ENTITIES
+            read = [held, self._met_edges(relation, one, held)] if told else [held]
+            parts += read
+            met += sum(len(edges.src_E) for edges in read) if relation.is_timed or told else 0
+        near = [self._near_edges(relation, one, row) for relation in mine if met < relation.below]
+        return _joined(parts + near)
+
+    def _near_edges(self, relation: Relation, one: Fresh, row: int | None) -> Edges:
+        """The nearest by text among those that are no newer, as far as the snapshot knows them."""
+        nodes, densify = self.graph.nodes[one.entity], self.model.settings.densify
+        if one.text_D is None or densify is None or not one.text_D.any():
+            return _joined([])
+        older_N = nodes.has_text_N & (nodes.since_N <= one.since_us)
+        if row is not None:
+            older_N[row] = False
+        product_N = nodes.text_ND @ _of_width(one, nodes.text_ND.shape[1])
+        cosine_N = np.where(older_N, product_N / self._lengths[one.entity], -np.inf)
+        kept = min(densify.neighbours, int(older_N.sum()))
+        nearest = np.argpartition(-cosine_N, max(kept - 1, 0))[:kept]
+        nearest = nearest[nodes.since_N[nearest] <= self.time]
+        src_E = nearest + self.graph.offset(one.entity)
+        return _edges(src_E, self.codes[f"{relation.name}:"], ALWAYS)
 
     def _carried_edges(self, relation: Relation, one: Fresh) -> Edges:
         ids = one.attributes.get(relation.src_type, ())

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from star_features.errors import DataError
+from star_features.graph.densify import densified
 from star_features.graph.infer import infer
 from star_features.graph.live import Fresh, LiveGraph, Met
+from star_features.graph.settings import Densify
 from star_features.spaces import VectorTable
 
 CLOSE = dict(atol=2e-6, rtol=0)
@@ -212,6 +214,29 @@ def test_data_without_times_see_everything(world, model_of, tiny):
     live = LiveGraph(model, one.graph(), None, CARRIED)
     wanted = infer(model, one.graph(), None, "job", ["j5"])[1]
     np.testing.assert_allclose(live.vectors([as_fresh(one, "job", "j5", us(0))]), wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("below", [1, 3, 100])
+def test_who_has_met_few_reads_those_near_by_text(world, on_days, model_of, tiny, below):
+    """A new one, one that has met some, and whoever they read: as a rebuilt graph has it."""
+    near = Densify(below=below, neighbours=4)
+    days = [day % 15 for day in range(20)] + [25]
+    one = dated(world(rows=30), on_days, days)
+    model = model_of(densified(one.graph(), near), tiny.model_copy(update={"densify": near}))
+    live = LiveGraph(model, densified(one.graph(), near), NOW, CARRIED)
+    for id in ("m0", "m7"):
+        since = us(days[int(id[1:])])
+        wanted = infer(model, densified(one.graph(), near), NOW, "member", [id])[1]
+        np.testing.assert_allclose(
+            live.vectors([as_fresh(one, "member", id, since)]), wanted, **CLOSE
+        )
+    since = on_days([25])[0].as_py()
+    later = with_row(one, "job", NEW["job"] | {"updated_at": since}, TEXT)
+    rebuilt = densified(later.graph(), near)
+    wanted = infer(model, rebuilt, NOW, "job", ["new"], fresh=True)[1]
+    np.testing.assert_allclose(
+        live.vectors([as_fresh(later, "job", "new", us(25))]), wanted, **CLOSE
+    )
 
 
 def test_a_text_vector_of_another_width_is_refused(still):

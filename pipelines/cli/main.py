@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.cli import compat, show, weights
+from pipelines.cli import compat, evaluate, show, weights
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
     ForceOption,
@@ -44,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(compat.app, name="compat")
+app.add_typer(evaluate.app, name="evaluate")
 app.command()(serve)
 app.command()(weights.convert)
 errors = Console(stderr=True)
@@ -230,35 +231,6 @@ def rank(force: ForceOption = False, home: HomeOption = None, repo: RepoOption =
     place = Home.find(home, repo)
     receipt = run_stage(place, job.stage(place), force)
     show.ranked(console, place, receipt)
-
-
-@app.command()
-def evaluate(
-    protocol: Annotated[
-        str, typer.Option(help="time-split, leave-last-out or leave-one-out.")
-    ] = "time-split",
-    at: Annotated[str, typer.Option(help="Cuts of recall and nDCG.")] = "10,100",
-    version: VersionOption = "v1",
-    home: HomeOption = None,
-    repo: RepoOption = None,
-) -> None:
-    """Retrieval over all jobs: recall, nDCG, MRR and AUC, each signal alone and together.
-
-    The leave-outs train a graph of their own the first time, which takes as long as `star graph`.
-    """
-    from pipelines import evaluate as job
-    from star_features.tables.canonical import Tables
-
-    place = Home.find(home, repo)
-    simulated = Tables(place.tables).simulated
-    show.retrieval(console, job.run(place, protocol, _cuts(at), version), simulated)
-
-
-def _cuts(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--at {text!r}; wanted whole numbers, such as --at 10,100") from None
 
 
 @app.command()

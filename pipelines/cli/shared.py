@@ -10,6 +10,7 @@ from rich.console import Console
 from pipelines.cli import show
 from pipelines.home import Home
 from pipelines.receipts import Receipt, Stage
+from star_features.errors import UsageError
 
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -30,3 +31,11 @@ def run_stage(home: Home, stage: Stage, force: bool) -> Receipt:
     receipt = stage.run(home, force)
     console.print(show.outcome(receipt))
     return receipt
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers between commas; UsageError says which option had others."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r}; wanted whole numbers, such as 10,100") from None

@@ -33,7 +33,7 @@ from star_features.evaluation.scorers import (
     popularity,
     signal_scorers,
 )
-from star_features.evaluation.slices import slice_masks, taken
+from star_features.evaluation.slices import degree_masks, slice_masks, taken
 from star_features.progress import bar
 
 CELLS = 1 << 24  # 64 MiB of float32 per matrix of scores
@@ -113,6 +113,7 @@ def evaluate(
     at: Sequence[int] = (10, 100),
     neighbours: int = 200,
     cells: int = CELLS,
+    degrees: Sequence[int] = (),
 ) -> Retrieval:
     """Each signal alone, all together and two peers, on every slice.
 
@@ -124,12 +125,13 @@ def evaluate(
         at: cuts of recall and nDCG.
         neighbours: how many near jobs the item-item peer keeps of each.
         cells: how many scores may stand in memory at once.
+        degrees: also slice by how many were taken, in buckets that begin at these numbers.
     """
     if not at or min(at) < 1 or neighbours < 1:
         raise UsageError(
             f"at={list(at)}, neighbours={neighbours}; wanted cuts and neighbours of 1 or more"
         )
-    question = ask(history, test, job_ids)
+    question = ask(history, test, job_ids, degrees)
     scorers = signal_scorers(signals, question.member_ids_M, question.job_ids_J)
     scorers["popularity"] = popularity(question.all_taken_XJ)
     scorers["item-item"] = item_item(question.all_taken_XJ, question.taken_MJ, neighbours)
@@ -143,7 +145,9 @@ def evaluate(
     return Retrieval(rows, len(question.job_ids_J), question.dropped)
 
 
-def ask(history: pa.Table, test: pa.Table, job_ids: Sequence[str]) -> Question:
+def ask(
+    history: pa.Table, test: pa.Table, job_ids: Sequence[str], degrees: Sequence[int] = ()
+) -> Question:
     """Number members and jobs, mark what was seen, and count what cannot be asked."""
     job_ids_J = sorted(set(job_ids))
     known = pc.is_in(test["job_id"], value_set=pa.array(job_ids_J, type=pa.string()))
@@ -172,12 +176,22 @@ def ask(history: pa.Table, test: pa.Table, job_ids: Sequence[str]) -> Question:
         seen_MJ=seen_MJ,
         taken_MJ=_met(history_taken, member_ids_M, job_ids_J),
         all_taken_XJ=_met(history_taken, everyone, job_ids_J),
-        slices_N=slice_masks(history, kept["member_id"].to_pylist(), kept["job_id"].to_pylist()),
+        slices_N=_slices(history, kept, degrees),
         dropped={
             "test rows of unknown jobs": test.num_rows - kept.num_rows,
             "held-out pairs met in the history": int((first_N & seen_N).sum()),
         },
     )
+
+
+def _slices(
+    history: pa.Table, rows: pa.Table, degrees: Sequence[int]
+) -> dict[str, NDArray[np.bool_]]:
+    ids = {column: rows[column].to_pylist() for column in ("member_id", "job_id")}
+    found = slice_masks(history, ids["member_id"], ids["job_id"])
+    for column, ids_N in ids.items():
+        found |= degree_masks(history, column, ids_N, degrees) if degrees else {}
+    return found
 
 
 def answer(

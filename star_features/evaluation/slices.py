@@ -43,3 +43,27 @@ def slice_masks(
         "cold members": cold_member_N,
         "cold jobs": cold_job_N,
     }
+
+
+def degree_masks(
+    history: pa.Table, column: str, ids_N: Sequence[str], starts: Sequence[int]
+) -> dict[str, NDArray[np.bool_]]:
+    """Rows by how many taken rows of `history` name their id: `jobs with 5-19` of starts 1, 5, 20.
+
+    Ids that none names are in no mask: `slice_masks` has them.
+    """
+    counted = taken(history).group_by(column).aggregate([(column, "count")])
+    counts = counted[f"{column}_count"].to_pylist()
+    count_of = dict(zip(counted[column].to_pylist(), counts, strict=True))
+    count_N = np.array([count_of.get(key, 0) for key in ids_N], dtype=np.int64)
+    ends = [*starts[1:], np.iinfo(np.int64).max]
+    return {
+        _bucket(column, start, end): (count_N >= start) & (count_N < end)
+        for start, end in zip(starts, ends, strict=True)
+    }
+
+
+def _bucket(column: str, start: int, end: int) -> str:
+    entity = column.removesuffix("_id")
+    last = end - 1
+    return f"{entity}s with {start}" + ("+" if last > 1 << 40 else f"-{last}" * (last > start))

@@ -12,7 +12,7 @@ from scipy import sparse
 from star_features.errors import EmptyInput, SpaceMismatch, UsageError
 from star_features.evaluation import scorers
 from star_features.evaluation.retrieval import Retrieval, Row, evaluate
-from star_features.evaluation.slices import slice_masks
+from star_features.evaluation.slices import degree_masks, slice_masks
 from star_features.spaces import VectorTable
 
 law = settings(deadline=None, max_examples=50)
@@ -222,3 +222,14 @@ def test_a_world_of_one_job_and_an_empty_history_has_figures(table: Make) -> Non
 def test_a_cut_below_one_is_refused(table: Make) -> None:
     with pytest.raises(UsageError, match="at="):
         evaluate({}, table(HISTORY), table(TEST), JOBS, at=(0,))
+
+
+def test_degree_slices_part_the_warm_rows_by_how_many_were_taken(table: Make) -> None:
+    history = table([("ann", "j0", 1, 1), ("bob", "j0", 2, 1), ("bob", "j1", 3, 1)])
+    masks = degree_masks(history, "job_id", ["j0", "j1", "j2", "j0"], (1, 2))
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "jobs with 1": [False, True, False, False],
+        "jobs with 2+": [True, False, False, True],
+    }
+    wider = degree_masks(history, "member_id", ["ann", "bob", "cid"], (1, 4))
+    assert list(wider) == ["members with 1-3", "members with 4+"]

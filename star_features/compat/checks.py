@@ -52,7 +52,12 @@ class DriftShape:
         return self.gain <= max(worth, 2 * self.gain_error)
 
 
-def curve(pairs: Pairs, sizes: Sequence[int], settings: FitSettings = DEFAULTS) -> list[CurvePoint]:
+def curve(
+    pairs: Pairs,
+    sizes: Sequence[int],
+    settings: FitSettings = DEFAULTS,
+    prior_DE: Vectors | None = None,
+) -> list[CurvePoint]:
     """
     Held-out quality against the number of pairs, all measured on the same held-out pairs.
 
@@ -60,14 +65,14 @@ def curve(pairs: Pairs, sizes: Sequence[int], settings: FitSettings = DEFAULTS) 
     """
     command = fit_command(pairs.source, pairs.target)
     source_ND, target_NE, held = _split(pairs, settings)
-    moments = _empty(source_ND, target_NE, settings)
+    moments = _empty(source_ND, target_NE, settings.needs_scatter or prior_DE is not None)
     refused_below = max(source_ND.shape[1], LEAST_PAIRS)
     points = []
     wanted = sorted({size for size in sizes if refused_below <= size < len(source_ND)})
     for size in [*wanted, len(source_ND)]:
         moments.add(source_ND[moments.count : size], target_NE[moments.count : size])
         refuse_unfit(moments, f"{pairs.source} -> {pairs.target}", command)
-        choice = choose(moments, held, settings)
+        choice = choose(moments, held, settings, prior_DE)
         cosines_H = cosines(choice.linear(held.report_HD), held.report_HE)
         best = choice.best
         error = standard_error(cosines_H)
@@ -136,15 +141,14 @@ def _split(pairs: Pairs, settings: FitSettings) -> tuple[Vectors, Vectors, Held]
 def _reached(
     source_ND: Vectors, target_NE: Vectors, held: Held, settings: FitSettings
 ) -> NDArray[np.float64]:
-    moments = _empty(source_ND, target_NE, settings)
+    moments = _empty(source_ND, target_NE, settings.needs_scatter)
     moments.add(source_ND, target_NE)
     choice = choose(moments, held, settings)
     return cosines(choice.linear(held.report_HD), held.report_HE)
 
 
-def _empty(source_ND: Vectors, target_NE: Vectors, settings: FitSettings) -> PairMoments:
-    widths = source_ND.shape[1], target_NE.shape[1]
-    return PairMoments(*widths, scatter=settings.needs_scatter)
+def _empty(source_ND: Vectors, target_NE: Vectors, scatter: bool) -> PairMoments:
+    return PairMoments(source_ND.shape[1], target_NE.shape[1], scatter=scatter)
 
 
 def _layer(source_ND: Vectors, width: int, seed: int) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from star_features.compat.checks import CurvePoint, curve, kept_back, shuffled_n
 from star_features.compat.figures import neighbours_kept
 from star_features.compat.fit import DEFAULTS, FitSettings, fit
 from star_features.compat.maps import Map
+from star_features.compat.moments import Vectors
 from star_features.compat.pairs import Pairs
 
 SIZES = (500, 1_000, 2_000, 4_000, 8_000)
@@ -40,10 +41,21 @@ class Fitted:
     curve: tuple[CurvePoint, ...]
 
 
-def fit_and_check(pairs: Pairs, settings: FitSettings = DEFAULTS) -> Fitted:
-    """Fit a map on pairs, and measure it on those that `fit` keeps back for its receipt."""
-    source_ND, target_NE = pairs.source_ND, pairs.target_NE
-    map = fit([(source_ND, target_NE)], source=pairs.source, target=pairs.target, settings=settings)
+def fit_and_check(
+    pairs: Pairs, settings: FitSettings = DEFAULTS, prior_DE: Vectors | None = None
+) -> Fitted:
+    """Fit a map on pairs, and measure it on those that `fit` keeps back for its receipt.
+
+    Args:
+        prior_DE: weight of the map that the source's tower was trained with, see `fit`.
+    """
+    map = fit(
+        [(pairs.source_ND, pairs.target_NE)],
+        source=pairs.source,
+        target=pairs.target,
+        settings=settings,
+        prior_DE=prior_DE,
+    )
     held = kept_back(pairs, settings)
     mapped_HE = map(held.report_HD, space=map.source)
     enough = len(mapped_HE) > NEIGHBOURS
@@ -54,5 +66,5 @@ def fit_and_check(pairs: Pairs, settings: FitSettings = DEFAULTS) -> Fitted:
         r2=map.receipt.r2,
         neighbours_kept=neighbours_kept(mapped_HE, held.report_HE, NEIGHBOURS) if enough else None,
         shuffled=shuffled_null(pairs, settings),
-        curve=tuple(curve(pairs, SIZES, settings)),
+        curve=tuple(curve(pairs, SIZES, settings, prior_DE)),
     )

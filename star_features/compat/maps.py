@@ -28,9 +28,9 @@ class Candidate(Settings):
     """One way of fitting that was tried, and how it did on the pairs kept for choosing."""
 
     method: str
-    """`procrustes` or `ridge`."""
+    """`procrustes`, `ridge`, or `joint`: a ridge about the map that the tower was trained with."""
     strength: float
-    """Ridge: the penalty over the mean variance of a source coordinate; 0 for Procrustes."""
+    """The penalty over the mean variance of a source coordinate; 0 for Procrustes."""
     cosine: float
     """Mean cosine to the native vectors, on the pairs kept for choosing."""
 

@@ -1,27 +1,60 @@
 """
-What a training step minimises: the weighted losses of one batch (see `losses`).
+What a training step minimises: the weighted losses of one batch (see `losses`), and where older
+versions are still served, those of staying close to them (see `joint`).
 
-    loss = loss_of(model, run, batch, sample)     # None where the batch teaches nothing
+    loss = loss_of(learner, run, batch, sample, step)     # None where the batch teaches nothing
 
 Shapes: S labels of a batch, P taken ones, D width.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from star_features.graph.joint import AnchorDraw, Ends, Learner, apart
 from star_features.graph.labels import Labels
 from star_features.graph.losses import binary, contrastive
 from star_features.graph.network import GraphModel
 from star_features.graph.run import Run
-from star_features.graph.sampler import Pairs
+from star_features.graph.sampler import Pairs, draw
 from star_features.graph.temporal import Sample
 
 
-def loss_of(model: GraphModel, run: Run, batch: Labels, sample: Sample) -> Tensor | None:
+def loss_of(learner: Learner, run: Run, batch: Labels, sample: Sample, step: int) -> Tensor | None:
+    """
+    The loss of the task, and by the weight of the dial, that of what older versions would lose.
+
+    Args:
+        step: counted over all epochs; draws the anchors.
+    """
+    ends = learner.tower(run.reading, sample)
+    loss = task_loss(learner.tower, run, batch, ends)
+    if loss is None or run.anchors is None:
+        return loss
+    joint = run.anchors.joint.settings
+    kept = apart(learner, *_anchored(learner, run, run.anchors, step))
+    told = [task_loss(learner.tower, run, batch, pair) for pair in learner.told_pairs(ends)]
+    told_mean = torch.stack([part for part in told if part is not None]).mean()
+    return loss + joint.weight * (kept + joint.told * told_mean)
+
+
+def _anchored(
+    learner: Learner, run: Run, draws: AnchorDraw, step: int
+) -> tuple[Ends, Mapping[str, Tensor]]:
+    """Vectors of one step's anchors, and what older versions said of them."""
+    anchors = draws.draw([run.settings.seed, 3, step])
+    seed = run.settings.seed * 1_000_003 + 500_009 + step
+    sample = draw(run.reading.view, run.pairs, anchors.seeds, run.settings, seed)
+    return learner.tower(run.reading, sample), anchors.wanted
+
+
+def task_loss(model: GraphModel, run: Run, batch: Labels, ends: Ends) -> Tensor | None:
+    """Tell taken from refused, and from the other jobs of the batch, by these vectors."""
     settings = run.settings
-    member_SD, job_SD = model(run.reading, sample)
+    member_SD, job_SD = ends
     taken_S, weight_S = torch.from_numpy(batch.taken_S), torch.from_numpy(batch.weight_S)
     parts = []
     if settings.contrastive_weight and batch.taken_S.any():

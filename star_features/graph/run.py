@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from star_features.graph.budget import settings_at
 from star_features.graph.dgl_graph import batches
 from star_features.graph.job_graph import FOREVER, Ints
+from star_features.graph.joint import AnchorDraw
 from star_features.graph.labels import Labels
 from star_features.graph.negatives import HardNegatives
 from star_features.graph.sampler import Pairs, draw
@@ -34,6 +35,8 @@ class Run:
     dgl: Any
     training: Labels
     validation: Labels
+    anchors: AnchorDraw | None = None
+    """What older versions said, where the tower is trained together with maps into them."""
 
     @cached_property
     def known_before(self) -> int:

@@ -31,6 +31,26 @@ class Densify(Settings):
     """How many of the nearest by text, among the older ones."""
 
 
+class JointSettings(Settings):
+    """How a new tower is trained together with its maps into versions that are still served.
+
+    Stands in spaces.toml as `[graph.v2.compat]`; see star_features.graph.joint.
+    """
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    """The older versions that rankers still read, such as `["v1"]`; each gets maps of its own."""
+    weight: float = Field(2.0, ge=0)
+    """The dial: how much compatibility counts beside the tower's own task; 0 trains without it."""
+    told: float = Field(0.5, ge=0)
+    """How much of that asks that mapped vectors do the task too, beside being near the old ones."""
+    snapshots: int = Field(4, gt=0)
+    """Moments of the training window as of which the old vectors are taken."""
+    anchors: int = Field(256, gt=1)
+    """Members, and as many jobs, that each step compares with their old vectors."""
+    entities: int = Field(20_000, gt=1)
+    """Members, and as many jobs, whose old vectors are kept of each moment, at most."""
+
+
 class GraphSettings(Settings):
     """Everything that changes what a graph model learns; stored beside its weights.
 

@@ -27,7 +27,8 @@ from star_features.graph import checkpoint as disk
 from star_features.graph.budget import Budget, budget_after
 from star_features.graph.densify import require_densified
 from star_features.graph.dgl_graph import as_dgl
-from star_features.graph.job_graph import JobGraph
+from star_features.graph.job_graph import Floats, JobGraph
+from star_features.graph.joint import AnchorDraw, Joint, Learner
 from star_features.graph.labels import Labels, labels_of, order, split
 from star_features.graph.losses import auc, reciprocal_rank
 from star_features.graph.network import GraphModel
@@ -70,9 +71,19 @@ class TrainReport:
     seed: int
     settings: dict[str, Any]
     graph: dict[str, Any]
+    joint: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with its report, and by old space id the trained map into it: weight and bias."""
+
+    model: GraphModel
+    report: TrainReport
+    maps: dict[str, tuple[Floats, Floats]]
 
 
 def train_graph(
@@ -89,20 +100,40 @@ def train_graph(
     Raises:
         EmptyInput: fewer taken labels than `settings.minimum_taken`.
     """
+    trained = train_jointly(graph, labels, settings, None, checkpoint)
+    return trained.model, trained.report
+
+
+def train_jointly(
+    graph: JobGraph,
+    labels: pa.Table,
+    settings: GraphSettings,
+    joint: Joint | None,
+    checkpoint: Path | None = None,
+) -> Trained:
+    """The same, together with the tower's maps into old versions; without them at weight 0.
+
+    Raises:
+        EmptyInput: fewer taken labels than `settings.minimum_taken`.
+        DataError: an old version's vectors were taken later than the labels that are trained on.
+    """
     graph.verify()
     require_densified(graph, settings.densify)
+    joint = joint if joint and joint.settings.weight else None
     known, at_S = labels_of(graph, labels, settings)
     training, validation = split(known, at_S, settings)
     with _torch_settings(settings):
         torch.manual_seed(settings.seed)
-        model = GraphModel(vocabulary_of(graph, settings), settings)
-        reading = read_graph(graph, model.vocabulary)
-        run = Run(
-            settings, reading, Pairs.of(reading.view), as_dgl(reading.view), training, validation
-        )
-        progress = _fit(model, run, checkpoint, _identity(graph, known, settings))
-    model.load_state_dict(progress.best)
-    return model.eval(), _report(model, graph, run, progress)
+        learner = Learner(GraphModel(vocabulary_of(graph, settings), settings), joint)
+        view = (reading := read_graph(graph, learner.tower.vocabulary)).view
+        anchors = AnchorDraw(graph, joint) if joint else None
+        run = Run(settings, reading, Pairs.of(view), as_dgl(view), training, validation, anchors)
+        if joint:
+            joint.refuse_future(run.known_before)
+        progress = _fit(learner, run, checkpoint, _identity(graph, known, settings, joint))
+    learner.load_state_dict(progress.best)
+    model = learner.tower.eval()
+    return Trained(model, _report(model, graph, run, progress), learner.as_arrays())
 
 
 @contextmanager
@@ -117,31 +148,31 @@ def _torch_settings(settings: GraphSettings) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _fit(model: GraphModel, run: Run, folder: Path | None, identity: str) -> disk.Progress:
+def _fit(learner: Learner, run: Run, folder: Path | None, identity: str) -> disk.Progress:
     settings = run.settings
-    optimiser = _optimiser(model, settings)
+    optimiser = _optimiser(learner, settings)
     progress = disk.Progress(learning_rate=settings.learning_rate)
     if folder is not None:
-        progress = disk.resume(folder, identity, model, optimiser) or progress
+        progress = disk.resume(folder, identity, learner, optimiser) or progress
     while not _finished(progress, settings):
         begin = perf_counter()
-        row = _epoch(model, run, optimiser, progress)
-        value = _validate(model, run) if _sound(row["loss"], progress) else float("nan")
+        row = _epoch(learner, run, optimiser, progress)
+        value = _validate(learner.tower, run) if _sound(row["loss"], progress) else float("nan")
         if not np.isfinite(value):
-            optimiser = _rescue(model, progress, settings)
+            optimiser = _rescue(learner, run, progress)
             continue
         progress.curve.append(row | {"value": value, "seconds": perf_counter() - begin})
         if value > progress.best_value or not progress.best:
             progress.best_epoch, progress.best_value = progress.epoch - 1, value
-            progress.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            progress.best = {k: v.detach().clone() for k, v in learner.state_dict().items()}
         if folder is not None:
-            disk.save(folder, identity, progress, model, optimiser)
+            disk.save(folder, identity, progress, learner, optimiser)
     return progress
 
 
-def _optimiser(model: GraphModel, settings: GraphSettings) -> torch.optim.AdamW:
+def _optimiser(learner: Learner, settings: GraphSettings) -> torch.optim.AdamW:
     return torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        learner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
 
 
@@ -163,10 +194,9 @@ def _sound(loss: float, progress: disk.Progress) -> bool:
     return bool(np.isfinite(loss)) and loss <= DIVERGED * (first or np.inf)
 
 
-def _rescue(
-    model: GraphModel, progress: disk.Progress, settings: GraphSettings
-) -> torch.optim.AdamW:
+def _rescue(learner: Learner, run: Run, progress: disk.Progress) -> torch.optim.AdamW:
     """Back to the best weights with half the step size; a few times only."""
+    settings, joint = run.settings, run.anchors.joint if run.anchors else None
     progress.rescues += 1
     progress.learning_rate /= 2
     if progress.rescues > RESCUES:
@@ -176,15 +206,16 @@ def _rescue(
             "for infinite values in the text vectors."
         )
     if progress.best:
-        model.load_state_dict(progress.best)
+        learner.load_state_dict(progress.best)
     else:
         torch.manual_seed(settings.seed)
-        model.load_state_dict(GraphModel(model.vocabulary, settings).state_dict())
-    return _optimiser(model, settings)
+        fresh = Learner(GraphModel(learner.tower.vocabulary, settings), joint)
+        learner.load_state_dict(fresh.state_dict())
+    return _optimiser(learner, settings)
 
 
 def _epoch(
-    model: GraphModel, run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress
+    learner: Learner, run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress
 ) -> dict[str, float]:
     """One pass over the training labels: a row of the curve, with a loss that is not finite as
     soon as a step is not."""
@@ -194,18 +225,19 @@ def _epoch(
     steps = -(-len(index) // settings.batch_size)
     losses: list[float] = []
     edges = 0
-    model.train()
+    learner.train()
     with bar(f"graph epoch {epoch + 1}", total=steps, unit="batch") as shown:
         for batch, sample in run.samples(run.training, index, epoch, raises):
-            rate = _rate(settings, epoch * steps + len(losses), steps * settings.epochs)
+            step = epoch * steps + len(losses)
+            rate = _rate(settings, step, steps * settings.epochs)
             optimiser.param_groups[0]["lr"] = progress.learning_rate * rate
-            loss = loss_of(model, run, batch, sample)
+            loss = loss_of(learner, run, batch, sample, step)
             edges += sum(len(hop.src_E) for hop in sample.hops)
             if loss is None:
                 continue
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            length = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            length = torch.nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
             if not torch.isfinite(loss + length):
                 losses = [float("nan")]
                 break
@@ -241,7 +273,7 @@ def _validate(model: GraphModel, run: Run) -> float:
     return float(np.mean(ranks)) if ranks else 0.0
 
 
-def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
+def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings, joint: Joint | None) -> str:
     """What a run depends on: a checkpoint of another one is not resumed."""
     arrays = [labels.seeds.member_S, labels.seeds.job_S, labels.seeds.at_S, labels.taken_S]
     arrays += [labels.weight_S, *(r.src_E for r in graph.relations)]
@@ -249,7 +281,8 @@ def _identity(graph: JobGraph, labels: Labels, settings: GraphSettings) -> str:
     arrays += [nodes.since_N for nodes in graph.nodes.values()]
     arrays += [nodes.text_ND for nodes in graph.nodes.values()]
     hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays]
-    return digest({"settings": settings.model_dump(), "ids": graph.checksum, "arrays": hashes})
+    facts = {"settings": settings.model_dump(), "ids": graph.checksum, "arrays": hashes}
+    return digest(facts | ({"joint": joint.digest()} if joint else {}))
 
 
 def _report(model: GraphModel, graph: JobGraph, run: Run, progress: disk.Progress) -> TrainReport:
@@ -270,4 +303,5 @@ def _report(model: GraphModel, graph: JobGraph, run: Run, progress: disk.Progres
             "nodes": {name: len(nodes) for name, nodes in graph.nodes.items()},
             "edges": {relation.name: len(relation) for relation in graph.relations},
         },
+        joint=run.anchors.joint.to_json() if run.anchors else None,
     )

@@ -225,3 +225,41 @@ def test_nothing_but_zero_rows_is_refused(world) -> None:
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="strenghts"):
         FitSettings.model_validate({"strenghts": [1.0]})
+
+
+def test_a_trained_map_is_a_prior_from_plain_ridge_to_the_trained_map_itself(world) -> None:
+    source = world.rows(400, 8)
+    target = world.noisy(source @ world.turn(8), 0.4).astype(np.float64)
+    moments = PairMoments(8, 8)
+    moments.add(source.astype(np.float64), target)
+    trained = world.turn(8, seed=5).astype(np.float64)
+    np.testing.assert_allclose(ridge(moments, 1e-9, trained), ridge(moments, 1e-9), atol=1e-6)
+    np.testing.assert_allclose(ridge(moments, 1e9, trained), trained, atol=1e-6)
+    assert not np.allclose(ridge(moments, 1e9), trained, atol=0.1)
+
+
+def test_with_few_pairs_a_map_about_the_trained_one_is_better_than_one_from_nothing(world) -> None:
+    source = world.rows(600, 24)
+    turn = world.turn(24)
+    target = world.noisy(source @ turn, 0.8)
+    few = [(source[:60], target[:60])]
+    ends = {"source": world.new, "target": world.old}
+    about = fit(few, **ends, prior_DE=(3 * turn).astype(np.float32))
+    alone = fit(few, **ends)
+    later = world.unit(source[60:] @ turn)
+    reached = [cosines(m(source[60:], space=world.new), later).mean() for m in (about, alone)]
+    assert reached[0] > reached[1] + 0.02
+    assert about.method == "joint"
+    assert {c.method for c in about.receipt.candidates} == {"joint"}
+    assert about.receipt.held == alone.receipt.held, "the same protocol"
+
+
+def test_a_trained_map_between_other_widths_is_refused(world) -> None:
+    source = world.rows(200, 6)
+    with pytest.raises(DataError, match=r"weight of shape \(6, 5\)"):
+        fit(
+            [(source, source)],
+            source=world.new,
+            target=world.old,
+            prior_DE=np.zeros((6, 5), dtype=np.float32),
+        )

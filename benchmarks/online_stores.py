@@ -106,7 +106,8 @@ def _sqlite_floor(place: dict[str, Any]) -> Floor:
 
     def read(ids: Sequence[str]) -> NDArray[np.float32]:
         places = ",".join("?" * len(ids))
-        found = dict(db.execute(f"SELECT key, vector FROM floor WHERE key IN ({places})", ids))
+        rows = db.execute(f"SELECT key, vector FROM floor WHERE key IN ({places})", ids)
+        found: dict[str, bytes] = dict(rows.fetchall())
         return _stacked([found[key] for key in ids])
 
     clear()
@@ -133,7 +134,10 @@ def _redis_floor(place: dict[str, Any]) -> Floor:
             pipe.get(key)
         return _stacked(pipe.execute())
 
-    return Floor(write, read, lambda: client.flushdb())
+    def clear() -> None:
+        client.flushdb()
+
+    return Floor(write, read, clear)
 
 
 def _postgres_floor(place: dict[str, Any]) -> Floor:
@@ -161,7 +165,7 @@ def _postgres_floor(place: dict[str, Any]) -> Floor:
     def read(ids: Sequence[str]) -> NDArray[np.float32]:
         cursor = db.cursor(binary=True)
         cursor.execute("SELECT key, vector FROM floor WHERE key = ANY(%b)", [list(ids)])
-        found = dict(cursor.fetchall())
+        found: dict[str, bytes] = dict(cursor.fetchall())
         return _stacked([found[key] for key in ids])
 
     clear()

@@ -11,6 +11,7 @@ that an order and a layout are written down once per store.
 Shapes: N entities.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,9 @@ class Rows:
         )
 
 
+ReadRow = tuple[datetime | None, dict[str, Any] | None]
+
+
 class ColumnarStore(ABC):
     """Feast's reads and writes, over columns. Stands before Feast's class in a store's bases."""
 
@@ -129,23 +133,60 @@ class ColumnarStore(ABC):
         table: "FeatureView",
         entity_keys: list[Any],
         requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Any] | None]]:
+    ) -> list[ReadRow]:
         """Feast's read. An entity without a row is (None, None) on every store."""
-        from feast.protos.feast.types.Value_pb2 import Value
-
         names = tuple(requested_features or [field.name for field in table.features])
         asked = serialised(config, entity_keys)
         keys = list(dict.fromkeys(asked))
         (read,) = self.read_columns(config, [ViewRead(online_name(config, table), names, keys)])
-        found: dict[bytes, tuple[datetime | None, dict[str, Any] | None]] = {}
-        for key, event_us, *values in zip(
-            keys, read.event_us_N.tolist(), *read.values, strict=True
-        ):
-            row = {
-                n: Value.FromString(v) for n, v in zip(names, values, strict=True) if v is not None
-            }
-            found[key] = (as_datetime(event_us), row) if row else (None, None)
+        found = dict(zip(keys, _feast_rows(names, read), strict=True))
         return [found[key] for key in asked]
+
+    async def online_read_async(self, *args: Any, **kwargs: Any) -> list[ReadRow]:
+        """`online_read` in a thread: quicker than the drivers' own asyncio (online_async.py)."""
+        return await asyncio.to_thread(self.online_read, *args, **kwargs)
+
+    def _read_features_per_fv(
+        self,
+        config: "RepoConfig",
+        grouped_refs: list[tuple[Any, list[str]]],
+        join_key_values: dict[str, Any],
+        entity_name_to_join_key_map: dict[str, str],
+        online_features_response: Any,
+        full_feature_names: bool,
+        include_feature_view_version_metadata: bool,
+    ) -> None:
+        """Feast's hook for a request of several views: here all of them in one round trip."""
+        from feast import utils
+
+        unique = [
+            utils._get_unique_entities(table, join_key_values, entity_name_to_join_key_map)
+            for table, _ in grouped_refs
+        ]
+        reads = [
+            ViewRead(
+                online_name(config, table),
+                tuple(features),
+                serialised(config, utils._get_entity_key_protos(values)),
+            )
+            for (table, features), (values, _, _) in zip(grouped_refs, unique, strict=True)
+        ]
+        for (table, features), (_, places, count), read in zip(
+            grouped_refs, unique, self.read_columns(config, reads), strict=True
+        ):
+            utils._populate_response_from_feature_data(
+                features,
+                _feast_rows(features, read),
+                places,
+                online_features_response,
+                full_feature_names,
+                table,
+                count,
+                include_feature_view_version_metadata,
+            )
+
+    async def _read_features_per_fv_async(self, *args: Any, **kwargs: Any) -> None:
+        await asyncio.to_thread(self._read_features_per_fv, *args, **kwargs)
 
     def online_write_batch(
         self,
@@ -196,6 +237,17 @@ def as_micros(moment: datetime) -> int:
 
 def as_datetime(event_us: int) -> datetime | None:
     return None if event_us == NEVER else _EPOCH + timedelta(microseconds=event_us)
+
+
+def _feast_rows(names: Sequence[str], read: Columns) -> list[ReadRow]:
+    """Columns as Feast's interface hands them out: a row an entity."""
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    rows: list[ReadRow] = []
+    for event_us, *values in zip(read.event_us_N.tolist(), *read.values, strict=True):
+        row = {n: Value.FromString(v) for n, v in zip(names, values, strict=True) if v is not None}
+        rows.append((as_datetime(event_us), row) if row else (None, None))
+    return rows
 
 
 def _as_rows(config: "RepoConfig", batch: list[Row]) -> Rows:

@@ -3,12 +3,9 @@ Reading from a feature server that `star serve` started: vectors travel as packe
 
     reader = FeatureReader.over_http("http://features:6566")
 
-Imports neither Feast nor pyarrow. Connections are kept open and shared by all threads. The
-asynchronous read waits in a thread: of 8 MB on its way most is copying that Python does without
-its lock, and urllib3 does it in few pieces.
+Imports neither Feast nor pyarrow. Connections are kept open and shared by all threads.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +13,12 @@ from typing import Any
 from star_features.errors import SpaceMismatch, StoreError, UsageError
 from star_features.serving.packed import MEDIA_TYPE, unpack
 from star_features.serving.request import Entities
+from star_features.serving.source import READS_AT_ONCE, Source
 
 ROUTE = "/get-online-vectors"
-CONNECTIONS = 64
 
 
-class HttpSource:
+class HttpSource(Source):
     """Reads services of a feature server.
 
     Args:
@@ -35,13 +32,14 @@ class HttpSource:
     ) -> None:
         import urllib3
 
+        super().__init__()
         self.url = url.rstrip("/") + ROUTE
         headers = {"Content-Type": "application/json", "Accept": MEDIA_TYPE}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         # Reading twice is reading once: a connection that the server closed is opened again.
         self._pool = urllib3.PoolManager(
-            maxsize=CONNECTIONS,
+            maxsize=READS_AT_ONCE,
             headers=headers,
             timeout=urllib3.Timeout(timeout_seconds),
             retries=urllib3.Retry(connect=1, read=1, redirect=0, status=0, allowed_methods=None),
@@ -67,13 +65,7 @@ class HttpSource:
             raise _error_of(answer.status, answer.data, self.url)
         return unpack(answer.data)
 
-    async def read_async(
-        self, service: str, member_id: str, job_ids: Sequence[str]
-    ) -> tuple[Entities, Entities]:
-        return await asyncio.to_thread(self.read, service, member_id, job_ids)
-
-    def close(self) -> None:
-        """Close the connections; the next read opens new ones."""
+    def disconnect(self) -> None:
         self._pool.clear()
 
 

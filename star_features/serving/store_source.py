@@ -8,7 +8,6 @@ through Feast's own `online_read`.
 Shapes: N jobs.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +18,17 @@ from star_features.online.wire import NEVER, entity_keys
 from star_features.serving.decode import decode
 from star_features.serving.plan import ServicePlan, resolve
 from star_features.serving.request import Entities
+from star_features.serving.source import Source
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 
-class StoreSource:
-    """Reads services of an open Feast store. Any number of threads may share one."""
+class StoreSource(Source):
+    """Reads services of an open Feast store."""
 
     def __init__(self, store: "FeatureStore") -> None:
+        super().__init__()
         self.store = store
         self._online: Any = store._get_provider().online_store
         self._resolved: dict[str, tuple[object, ServicePlan]] = {}
@@ -49,10 +50,9 @@ class StoreSource:
             jobs = [_taken(read, rows) for read in jobs]
         return decode(plan.member, [member_id], columns[:cut]), decode(plan.job, job_ids, jobs)
 
-    async def read_async(
-        self, service: str, member_id: str, job_ids: Sequence[str]
-    ) -> tuple[Entities, Entities]:
-        return await asyncio.to_thread(self.read, service, member_id, job_ids)
+    def disconnect(self) -> None:
+        """The fast stores' connections; Feast's own stores keep theirs."""
+        getattr(self._online, "disconnect", lambda: None)()
 
     def plan(self, service: str) -> ServicePlan:
         """The service as the registry has it now; looked up again when its cache is renewed."""

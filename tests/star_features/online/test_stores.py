@@ -1,11 +1,13 @@
 """What every fast store owes: Feast reads what it writes, it reads what Feast writes, in order."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from hypothesis import HealthCheck, given
@@ -138,6 +140,40 @@ def test_readers_and_writers_of_many_threads_see_whole_rows(world: SimpleNamespa
         for done in writes:
             done.result()
     assert world.vectors_of(world.fast, ids) == {key: [12, 12, 12] for key in ids}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_feasts_own_call_reads_several_views_at_once(
+    world: SimpleNamespace, asynchronous: bool
+) -> None:
+    """One round trip; who is unknown to a view is NOT_FOUND there, on every store."""
+    write_batches(world.fast, VIEW, [world.batch(["j1", "j2"], [[1, 1, 1], [2, 2, 2]])])
+    write_batches(world.fast, "job_graph_v2", [world.batch(["j2"], [3, 3, 3])])
+    reads: list[int] = []
+    online = world.fast._get_provider().online_store
+    read_columns = online.read_columns
+
+    def counted(config: Any, asked: Any) -> Any:
+        reads.append(len(asked))
+        return read_columns(config, asked)
+
+    online.read_columns = counted
+    features = [f"{view}:vector" for view in (VIEW, "job_graph_v2")]
+    ids = {"job_id": ["j2", "j9", "j1", "j2"]}
+    try:
+        if asynchronous:
+            got = asyncio.run(world.fast.get_online_features_async(features, ids, True))
+        else:
+            got = world.fast.get_online_features(features, ids, True)
+    finally:
+        del online.read_columns
+    assert reads == [2]
+    found = got.to_dict()
+    assert found["job_graph_v1__vector"] == [[2, 2, 2], None, [1, 1, 1], [2, 2, 2]]
+    assert found["job_graph_v2__vector"] == [[3, 3, 3], None, None, [3, 3, 3]]
+    there, missing = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
+    statuses = {tuple(result.statuses) for result in got.proto.results[1:]}
+    assert statuses == {(there, missing, there, there), (there, missing, missing, there)}
 
 
 def test_nan_and_ragged_vectors_are_refused(world: SimpleNamespace) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from star_features.online.writer import write_batches
 from star_features.serving import FeatureReader
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAST = "star_features.online.sqlite.FastSqliteOnlineStore"
 Connect = Callable[..., FeatureReader]
 
 
@@ -86,6 +88,29 @@ def test_the_asynchronous_twin_reads_the_same(connect: Connect) -> None:
 
     found = [request.jobs["job_star"].vectors_ND.tolist() for request in asyncio.run(both())]
     assert found == [[[1, 0]], [[3, 4]]]
+
+
+def test_fifty_asynchronous_reads_wait_at_the_same_time(
+    opened: Callable[[str], FeatureStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read waits until all fifty are in the store; the event loop has its turns meanwhile."""
+    reader, all_here = FeatureReader(opened(FAST)), threading.Barrier(50)
+    read = reader.source.read
+
+    def meet(*asked: Any) -> Any:
+        all_here.wait(timeout=20)
+        return read(*asked)
+
+    monkeypatch.setattr(reader.source, "read", meet)
+
+    async def everybody() -> list[Any]:
+        waiting = [asyncio.create_task(reader.read_async("m1", ["j3"])) for _ in range(49)]
+        await asyncio.sleep(0.05)
+        assert not any(task.done() for task in waiting)
+        return await asyncio.gather(reader.read_async("m1", ["j1"]), *waiting)
+
+    found = [request.jobs["job_star"].vectors_ND.tolist() for request in asyncio.run(everybody())]
+    assert found == [[[1, 0]], *[[[3, 4]]] * 49]
 
 
 def test_one_signal_in_two_spaces_is_refused(store: FeatureStore, connect: Connect) -> None:

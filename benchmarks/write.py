@@ -30,6 +30,7 @@ from benchmarks.common import Claim, arguments, interleaved, median_ratio, repor
 from benchmarks.online_stores import FAST, NOON, floor_of, open_stores, rows, servers
 from star_features.online.writer import write_batches
 from star_features.store.history import History
+from star_features.store.newest import newest_batches
 
 AT_MOST = {
     200: {"redis": 1.5, "postgres": 2.5, "sqlite": 4.0},
@@ -94,7 +95,7 @@ class Source:
             "ours": lambda: write_batches(fast, VIEW, batches),
             "again": lambda: write_batches(fast, VIEW, batches),
             "(empty 2)": emptied,
-            "history": lambda: write_batches(fast, VIEW, history.latest_batches(5000)),
+            "history": lambda: write_batches(fast, VIEW, newest_batches(history)),
             "(empty 3)": emptied,
             "materialize 10,000": lambda: materialize(10_000),
             "(empty 4)": emptied,

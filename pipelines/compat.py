@@ -18,6 +18,7 @@ from pydantic import Field
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Receipt, Stage, find_receipt, read_receipt
+from pipelines.recording import recorder
 from star_features.catalogue import BETWEEN, ENTITIES, KINDS, Entity, SpacePair
 from star_features.compat.fit import FitSettings
 from star_features.compat.fitting import Fitted, fit_and_check
@@ -211,7 +212,7 @@ def _map(home: Home, pair: SpacePair) -> Facts:
     for entity, target in targets.items():
         map, name = the_map(home, pair, entity)
         source, _ = _histories(home, pair, entity)
-        with bar(f"map {target.view}", unit="row") as progress:
+        with bar(f"map {target.view}", unit="row") as progress, recorder(home) as known:
             new = map_history(
                 map,
                 source,
@@ -220,6 +221,7 @@ def _map(home: Home, pair: SpacePair) -> Facts:
                 created=datetime.now(UTC),
                 progress=progress.update,
             )
+            known(target)
         fact = {"rows": target.count(), "new": new, "width": width, "space": map.target}
         facts[target.view] = fact | {"map": name}
     return facts

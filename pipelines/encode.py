@@ -10,7 +10,6 @@ chunk is on disk: killed and run again, it goes on with the next one.
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
+from pipelines.recording import recorder
 from star_features.catalogue import ENTITIES, Entity
 from star_features.errors import UsageError
 from star_features.progress import bar
@@ -57,25 +57,26 @@ def _work(home: Home, version: str) -> Facts:
     tables = Tables(home.tables)
     return {
         f"{entity}_text_{version}": encode_entity(
-            encoder, tables, home.history, entity, f"{entity}_text_{version}"
+            home, encoder, tables, entity, f"{entity}_text_{version}"
         )
         for entity in ENTITIES
     }
 
 
 def encode_entity(
-    encoder: "TextEncoder", tables: Tables, root: Path, entity: Entity, view: str
+    home: Home, encoder: "TextEncoder", tables: Tables, entity: Entity, view: str
 ) -> Facts:
     """Append a vector for every text of `entity` that has none yet in this space."""
     space = encoder.space(view, entity)
-    history = History.of_vectors(root, view)
+    history = History.of_vectors(home.history, view)
     history.require_space(space.id)
     todo = _missing(tables, history, entity)
     counts: Counter[str] = Counter()
-    with bar(f"encode {entity} texts", todo.num_rows, "text") as progress:
+    with bar(f"encode {entity} texts", todo.num_rows, "text") as progress, recorder(home) as known:
         for start in range(0, todo.num_rows, CHUNK):
             rows = todo.slice(start, CHUNK)
             counts += _encode_chunk(encoder, history, rows, entity, space)
+            known(history)
             progress.update(rows.num_rows)
     return {
         "rows": history.count(),

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
+from pipelines.recording import forget_views, recorder
 from pipelines.roles import roles
 from star_features.catalogue import ENTITIES, Entity, GraphVersion, SpacePair
 from star_features.errors import EmptyInput, UsageError
@@ -71,9 +72,10 @@ def _forget(home: Home, version: str) -> None:
     mapped = [
         p for p in home.catalogue().mapped_pairs() if (p.kind, p.version) == ("graph", version)
     ]
-    for pair in [SpacePair("graph", version), *mapped]:
-        for entity in ENTITIES:
-            shutil.rmtree(home.history / pair.view(entity), ignore_errors=True)
+    views = [p.view(e) for p in [SpacePair("graph", version), *mapped] for e in ENTITIES]
+    for view in views:
+        shutil.rmtree(home.history / view, ignore_errors=True)
+    forget_views(home, views)
 
 
 def train(home: Home, version: str, retrain: bool = False) -> Facts:
@@ -271,9 +273,11 @@ def _infer_all(
     history.require_space(space.id)
     since = tables.table(f"{entity}s", [history.key, "updated_at"])
     new = 0
-    for moment in moments(tables, parts):
-        rows = _snapshot(model, graph, entity, since, moment)
-        new += history.append(_as_history(rows, history, space, trained))
+    with recorder(home) as known:
+        for moment in moments(tables, parts):
+            rows = _snapshot(model, graph, entity, since, moment)
+            new += history.append(_as_history(rows, history, space, trained))
+            known(history)
     return {"rows": history.count(), "new": new, "width": space.width, "space": space.id}
 
 

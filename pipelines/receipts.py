@@ -61,6 +61,7 @@ class Stage:
     Attributes:
         after: the stages it reads from; each must have a receipt.
         outputs: paths that must exist for its receipt to count.
+        whole: asked where its receipt would count: is what it made still there?
     """
 
     name: str
@@ -68,6 +69,7 @@ class Stage:
     after: Sequence[str]
     outputs: Sequence[Path]
     work: Callable[[], Facts]
+    whole: Callable[[], bool] = lambda: True
 
     def key(self, home: Home) -> str:
         before = [read_receipt(home, name).run for name in self.after]
@@ -81,7 +83,8 @@ class Stage:
     def _run(self, home: Home, force: bool) -> Receipt:
         key = self.key(home)
         last = find_receipt(home, self.name)
-        if last and last.key == key and not force and all(path.exists() for path in self.outputs):
+        there = last and last.key == key and all(path.exists() for path in self.outputs)
+        if last and there and not force and self.whole():
             return Receipt(**(asdict(last) | {"skipped": True}))
         # From here on the outputs are no longer what the last receipt says.
         _path(home, self.name).unlink(missing_ok=True)

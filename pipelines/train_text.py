@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipelines.home import Home
 from pipelines.receipts import Facts
+from pipelines.recording import forget_views
 from pipelines.roles import SEED, label_frame, roles
 from star_features.catalogue import ENTITIES, TextVersion
 from star_features.errors import UsageError
@@ -67,8 +68,10 @@ def forget(home: Home, version: str) -> None:
     """Remove a version's model and vectors, so that it can be trained anew."""
     for folder in (home.model(f"text_{version}"), _checkpoint(home, version)):
         shutil.rmtree(folder, ignore_errors=True)
-    for entity in ENTITIES:
-        shutil.rmtree(home.history / f"{entity}_text_{version}", ignore_errors=True)
+    views = [f"{entity}_text_{version}" for entity in ENTITIES]
+    for view in views:
+        shutil.rmtree(home.history / view, ignore_errors=True)
+    forget_views(home, views)
 
 
 def train_once(home: Home, version: str, wanted: TextVersion) -> Facts:

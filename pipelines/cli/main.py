@@ -189,11 +189,12 @@ def apply(force: ForceOption = False, home: HomeOption = None, repo: RepoOption 
 def materialize(
     force: ForceOption = False, home: HomeOption = None, repo: RepoOption = None
 ) -> None:
-    """Write the newest row of every view to the online store."""
+    """Write to the online store what it does not hold yet; `--force`: everything."""
     from pipelines import materialize as job
 
     place = Home.find(home, repo)
-    run_stage(place, job.stage(place, place.towers()), force)
+    stage = job.stage(place, place.towers(), look=True, everything=force)
+    run_stage(place, stage, force)
 
 
 @app.command("training-set")

@@ -16,7 +16,8 @@ Shapes: N rows.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,6 +63,7 @@ class Newest(NamedTuple):
 
     entity_id: str
     space: str
+    input_hash: str
     checksum: str
     content_us: int
     computed_us: int
@@ -88,6 +90,12 @@ def checksum(space: str, packed: bytes | memoryview) -> str:
     hasher = hashlib.blake2b(space.encode() + b"\0", digest_size=8)
     hasher.update(packed)
     return hasher.hexdigest()
+
+
+def checksum_of_texts(values: Mapping[str, str | None]) -> str:
+    """The checksum of a row of categorical features; a null is as good as no column."""
+    there = sorted((name, value) for name, value in values.items() if value is not None)
+    return checksum("", json.dumps(there, ensure_ascii=False).encode())
 
 
 def record(db: Connection, rows: Computed, history_us: int | None) -> None:
@@ -122,8 +130,22 @@ def mark_pending(db: Connection, view: str, ids: Sequence[str] | None = None) ->
 
 def pending(ledger: Ledger, view: str, store: str, page: int = PAGE) -> Iterator[list[Newest]]:
     """Rows that are not in this online store, by id, a page at a time; no buried entity's."""
-    missing = or_(Vector.online_us.is_(None), Vector.online_store != store)
-    yield from _pages(ledger, view, missing, page)
+    yield from _pages(ledger, view, _is_pending(store), page)
+
+
+def online(ledger: Ledger, view: str, store: str, page: int = PAGE) -> Iterator[list[Newest]]:
+    """Rows that should be in this online store, by id, a page at a time."""
+    yield from _pages(ledger, view, _is_online(store), page)
+
+
+def extremes(ledger: Ledger, view: str, store: str, most: int) -> list[Newest]:
+    """Rows of a view that were written to this store first and last: `most` of each."""
+    fields = [getattr(Vector, name) for name in Newest._fields]
+    asked = select(*fields).where(Vector.view == view, _is_online(store), _not_buried(view))
+    orders = (Vector.online_us, Vector.online_us.desc())
+    with ledger.read() as db:
+        found = [db.execute(asked.order_by(order).limit(most)).all() for order in orders]
+    return list({row[0]: Newest(*row) for rows in found for row in rows}.values())
 
 
 def newest(ledger: Ledger, view: str, page: int = PAGE) -> Iterator[list[Newest]]:
@@ -133,11 +155,11 @@ def newest(ledger: Ledger, view: str, page: int = PAGE) -> Iterator[list[Newest]
 
 def counts(ledger: Ledger, view: str, store: str) -> Counts:
     """How far a view got."""
-    there = and_(Vector.online_us.is_not(None), Vector.online_store == store)
-    asked = select(func.count(), func.coalesce(func.sum(case((there, 0), else_=1)), 0))
+    late = case((_is_online(store), 0), else_=1)
+    asked = select(func.count(), func.coalesce(func.sum(late), 0))
     with ledger.read() as db:
-        rows, late = db.execute(asked.where(Vector.view == view, _not_buried(view))).one()
-    return Counts(int(rows), int(late))
+        rows, pending = db.execute(asked.where(Vector.view == view, _not_buried(view))).one()
+    return Counts(int(rows), int(pending))
 
 
 def forget_view(db: Connection, view: str) -> None:
@@ -168,6 +190,14 @@ def _pages(
         if len(rows) < page:
             return
         last = rows[-1].entity_id
+
+
+def _is_online(store: str) -> ColumnElement[bool]:
+    return and_(Vector.online_us.is_not(None), Vector.online_store == store)
+
+
+def _is_pending(store: str) -> ColumnElement[bool]:
+    return or_(Vector.online_us.is_(None), Vector.online_store != store)
 
 
 def _not_buried(view: str) -> ColumnElement[bool]:
@@ -254,7 +284,7 @@ def _postgres_upsert(db: Connection, columns: list[Sequence[Any]]) -> None:
 def _postgres_mark(
     db: Connection, view: str, rows: Sequence[Newest], store: str, now_us: int
 ) -> None:
-    ids, spaces, checksums, contents, _ = zip(*rows, strict=True)
+    ids, spaces, _, checksums, contents, _ = zip(*rows, strict=True)
     db.exec_driver_sql(
         "UPDATE vector SET online_us = %s, online_store = %s "
         "FROM unnest(%s::text[], %s::text[], %s::text[], %s::int8[]) "

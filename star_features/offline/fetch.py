@@ -3,6 +3,7 @@ The picked rows, read once, in the order they lie in.
 
     shelf = fetch(picks, lookup, labels=n, shared=spill_folder)
     columns = shelf.columns(start, stop)          # Arrow, one value a label
+    table = rows_at(files, places, fields)        # without labels: rows as they are
 
 Only row groups that hold a picked row are opened, and they pass by in small batches. A column of
 equally long number lists, which every embedding is, lands in one matrix without touching single
@@ -93,6 +94,17 @@ def fetch(
     fields = {field.name: field for field in lookup.features.values()}
     matrices, others = _read(picks.files, place_S, fields, shared, threads)
     return Shelf(slot_L, lookup.features, matrices, others)
+
+
+def rows_at(
+    files: tuple[Path, ...], place_N: NDArray[np.int64], fields: dict[str, pa.Field]
+) -> pa.Table:
+    """These columns of the rows at these places, in their order, in memory."""
+    matrices, others = _read(files, place_N, fields, None, 1)
+    there_N = np.ones(len(place_N), dtype=np.bool_)
+    columns = {name: list_array(m, there_N, fields[name].type) for name, m in matrices.items()}
+    columns |= {name: others[name] for name in others.column_names}
+    return pa.table({name: columns[name] for name in fields})
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,12 @@ def width_of(value: bytes) -> int:
     return _packed_numbers(value)[1] // 4
 
 
+def packed_of(value: bytes) -> memoryview:
+    """The packed float32 of a stored vector."""
+    start, length = _packed_numbers(value)
+    return memoryview(value)[start : start + length]
+
+
 def decode_vectors(values: Sequence[bytes | None], out_ND: NDArray[np.float32]) -> None:
     """Copy stored vectors into the rows of a C-contiguous matrix; a missing one leaves zeros.
 

@@ -1,7 +1,7 @@
 """
 Writing Arrow rows of a feature view to the online store, in batches of bounded memory.
 
-    write_batches(store, "job_graph_v1", history.latest_batches())
+    write_batches(store, "job_graph_v1", newest_batches(history))
 
 With one of the fast stores whole columns are turned into Feast's bytes at once; with any other
 store the same rows go through Feast's own interface. Safe to run again: nothing older replaces

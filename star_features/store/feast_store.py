@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING
 import yaml
 
 from star_features.errors import MissingStage
+from star_features.spaces import digest
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 PLACEHOLDER = "../.star/"
+PLACES = (
+    *("type", "path", "host", "port", "database", "db_schema", "connection_string"),
+    *("redis_type", "sentinel_master", "region", "table_name_template", "keyspace", "project_id"),
+)
+"""The settings of Feast's online stores that say where the rows are."""
 
 
 def config_path(home: Path) -> Path:
@@ -47,6 +53,27 @@ def online_files(home: Path) -> list[Path]:
         return []
     online = yaml.safe_load(config_path(home).read_text()).get("online_store") or {}
     return [Path(online["path"])] if isinstance(online, dict) and "path" in online else []
+
+
+def fingerprint(home: Path) -> str:
+    """Which online store this home writes to: a digest of where it is, and of no secret.
+
+    Another one holds nothing of what this one holds, whatever the ledger says of this one.
+
+    Raises:
+        MissingStage: `star apply` has not run in this home.
+    """
+    path = config_path(home)
+    if not path.exists():
+        raise MissingStage(path, "star apply")
+    settings = yaml.safe_load(os.path.expandvars(path.read_text()))
+    online = settings.get("online_store") or {}
+    where = dict(online) if isinstance(online, dict) else {"type": online}
+    where = {key: value for key, value in where.items() if key in PLACES}
+    if "connection_string" in where:  # redis: host:port,ssl=true,password=…
+        parts = str(where["connection_string"]).split(",")
+        where["connection_string"] = [p for p in parts if not p.startswith(("password", "user"))]
+    return digest({"project": settings.get("project"), **where}, 16)
 
 
 def open_store(repo: Path, home: Path) -> "FeatureStore":

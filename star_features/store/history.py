@@ -28,6 +28,9 @@ from star_features.errors import ArtefactError, SpaceMismatch
 from star_features.spaces import VectorTable
 
 TIME = pa.timestamp("us", tz="UTC")
+EMPTY = "month=1970-01/part-empty.parquet"
+NEWEST = "event_timestamp DESC, created DESC, input_hash"
+"""An entity's newest row is the first in this order: the ledger's, and that of every store."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,14 @@ class History:
         tail = [("input_hash", pa.string()), ("event_timestamp", TIME), ("created", TIME)]
         return pa.schema([(self.key, pa.string()), *self.features, *tail])
 
+    def parts(self) -> list[Path]:
+        """The Parquet files, by name."""
+        return sorted(self.folder.glob("*/*.parquet"))
+
     def ensure(self) -> None:
         """Lay down a part without rows, so that a view nobody filled yet can be joined."""
         if not any(self.folder.rglob("*.parquet")):
-            self._write(self.folder / "month=1970-01" / "part-empty.parquet", self._empty())
+            self._write(self.folder / EMPTY, self._empty())
 
     def append(self, rows: pa.Table) -> int:
         """Add the rows that say something new; returns how many they were.
@@ -133,25 +140,28 @@ class History:
             vectors_ND=as_matrix(vectors, newest.num_rows),
         )
 
-    def latest_batches(self, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
-        """The newest whole row of every entity, in batches of at most `rows`."""
-        self.ensure()
-        with self._database() as db:
-            yield from db.execute(self._newest_sql("*")).to_arrow_reader(rows)
-
     def _unseen(self, rows: pa.Table) -> pa.Table:
-        """Rows that say something new, each once: a text put back is new, the same text is not."""
-        known = f"{self.key}, event_timestamp, input_hash"
+        """Rows that say something new, each once: a text put back is new, the same text is not.
+
+        What is computed later says so: where the clock went back, by a microsecond.
+        """
+        moment = f"{self.key}, event_timestamp"
         with self._database() as db:
             db.register("incoming", rows)
             said = (
-                f"SELECT {known} FROM {self.stored} QUALIFY rank() OVER "
-                f"(PARTITION BY {self.key}, event_timestamp ORDER BY created DESC) = 1"
+                f"SELECT {moment}, input_hash, created FROM {self.stored} "
+                f"SEMI JOIN incoming USING ({moment}) QUALIFY rank() OVER "
+                f"(PARTITION BY {moment} ORDER BY created DESC) = 1"
             )
             return (
                 db.execute(
-                    f"SELECT DISTINCT ON ({known}) * FROM incoming "
-                    f"ANTI JOIN ({said}) AS said USING ({known}) ORDER BY {known}"
+                    f"WITH said AS MATERIALIZED ({said}), "
+                    f"last AS (SELECT DISTINCT {moment}, created AS at FROM said) "
+                    f"SELECT DISTINCT ON ({moment}, input_hash) incoming.* REPLACE ("
+                    "  CASE WHEN incoming.created < last.at THEN last.at + INTERVAL 1 MICROSECOND"
+                    "  ELSE incoming.created END AS created) "
+                    f"FROM incoming LEFT JOIN last USING ({moment}) "
+                    f"ANTI JOIN said USING ({moment}, input_hash) ORDER BY {moment}, input_hash"
                 )
                 .to_arrow_table()
                 .cast(self.schema)
@@ -167,8 +177,7 @@ class History:
     @property
     def stored(self) -> str:
         """Every part as one SQL relation; a column that older parts lack is null in them."""
-        paths = sorted(self.folder.glob("*/*.parquet"))
-        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in self.parts())
         if "vector" in self.features.names:  # always the same columns
             return f"read_parquet([{files}], hive_partitioning=false)"
         columns = ", ".join(f'"{name}"' for name in self.schema.names)
@@ -179,7 +188,7 @@ class History:
         return (
             f"SELECT {columns} FROM {self.stored} "
             f"QUALIFY row_number() OVER (PARTITION BY {self.key} "
-            "ORDER BY event_timestamp DESC, created DESC) = 1"
+            f"ORDER BY {NEWEST}) = 1"
         )
 
     def _newest(self, columns: str) -> pa.Table:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, true, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from star_features.ledger.dialect import parts
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Part, Tombstone, Vector
 
@@ -75,7 +76,7 @@ class Counts:
 
     Attributes:
         rows: entities that have a row, the buried ones left out.
-        pending: those whose newest row is not in that store.
+        pending: those whose newest row is in the history, and not in that store.
     """
 
     rows: int
@@ -123,13 +124,18 @@ def mark_online(db: Connection, view: str, rows: Sequence[Newest], store: str, n
 
 def mark_pending(db: Connection, view: str, ids: Sequence[str] | None = None) -> None:
     """What the online store holds of these entities, or of all, is not to be relied on."""
-    for part in _parts(ids):
-        chosen = update(Vector).where(Vector.view == view, *_among(part))
-        db.execute(chosen.values(online_us=None, online_store=None))
+    chosen = update(Vector).where(Vector.view == view).values(online_us=None, online_store=None)
+    if ids is None:
+        db.execute(chosen)
+    for part in parts(ids or []):
+        db.execute(chosen.where(Vector.entity_id.in_(part)))
 
 
 def pending(ledger: Ledger, view: str, store: str, page: int = PAGE) -> Iterator[list[Newest]]:
-    """Rows that are not in this online store, by id, a page at a time; no buried entity's."""
+    """Rows of the history that are not in this online store, by id, a page at a time.
+
+    No buried entity's.
+    """
     yield from _pages(ledger, view, _is_pending(store), page)
 
 
@@ -155,7 +161,7 @@ def newest(ledger: Ledger, view: str, page: int = PAGE) -> Iterator[list[Newest]
 
 def counts(ledger: Ledger, view: str, store: str) -> Counts:
     """How far a view got."""
-    late = case((_is_online(store), 0), else_=1)
+    late = case((_is_pending(store), 1), else_=0)
     asked = select(func.count(), func.coalesce(func.sum(late), 0))
     with ledger.read() as db:
         rows, pending = db.execute(asked.where(Vector.view == view, _not_buried(view))).one()
@@ -170,9 +176,9 @@ def forget_view(db: Connection, view: str) -> None:
 
 def forget(db: Connection, entity: str, ids: Sequence[str]) -> None:
     """Remove what is known of these members, or jobs, in all views."""
-    for part in _parts(ids):
-        of_entity = Vector.view.startswith(f"{entity}_", autoescape=True)
-        db.execute(delete(Vector).where(of_entity, *_among(part)))
+    of_entity = Vector.view.startswith(f"{entity}_", autoescape=True)
+    for part in parts(ids):
+        db.execute(delete(Vector).where(of_entity, Vector.entity_id.in_(part)))
 
 
 def _pages(
@@ -197,7 +203,9 @@ def _is_online(store: str) -> ColumnElement[bool]:
 
 
 def _is_pending(store: str) -> ColumnElement[bool]:
-    return or_(Vector.online_us.is_(None), Vector.online_store != store)
+    """What is not in the history yet is for its writer to bring online."""
+    late = or_(Vector.online_us.is_(None), Vector.online_store != store)
+    return and_(late, Vector.history_us.is_not(None))
 
 
 def _not_buried(view: str) -> ColumnElement[bool]:
@@ -207,18 +215,6 @@ def _not_buried(view: str) -> ColumnElement[bool]:
         Tombstone.entity_id == Vector.entity_id,
         Tombstone.content_us >= Vector.content_us,
     )
-
-
-def _among(ids: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    return [] if ids is None else [Vector.entity_id.in_(ids)]
-
-
-def _parts(ids: Sequence[str] | None, size: int = 1000) -> Iterator[Sequence[str] | None]:
-    if ids is None:
-        yield None
-        return
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
 
 
 _NEWER = """

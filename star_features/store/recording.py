@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from star_features.ledger.dialect import insert_into
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Part
 from star_features.ledger.vectors import (
@@ -98,6 +98,5 @@ def _as_computed(history: History, batch: pa.RecordBatch) -> Computed:
 
 
 def _remember(db: Connection, view: str, name: str, rows: int, now_us: int) -> None:
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     row = {"view": view, "name": name, "rows": rows, "recorded_us": now_us}
-    db.execute(insert(Part).values(row).on_conflict_do_nothing())
+    db.execute(insert_into(db, Part).values(row).on_conflict_do_nothing())

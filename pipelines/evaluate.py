@@ -73,10 +73,10 @@ def _graph_vectors(
 
 
 def _served_model(home: Home, version: str) -> tuple[Any, str]:
-    from star_features.graph.artefact import load_model, read_manifest
+    from star_features.graph.artefact import identity_of, load_model, read_manifest
 
     folder = home.model(f"graph_{version}")
-    return load_model(folder)[0], read_manifest(folder)["files"]["weights.safetensors"]
+    return load_model(folder)[0], identity_of(read_manifest(folder))
 
 
 def _own_model(

@@ -222,7 +222,7 @@ def train_once(
     graph: Any, labels: pa.Table, settings: Any, folder: Path, checkpoint: Path
 ) -> tuple[Any, Facts]:
     """Train and save the model unless its folder is whole; load it, with the facts that name it."""
-    from star_features.graph.artefact import load_model, read_manifest, save_model
+    from star_features.graph.artefact import identity_of, load_model, read_manifest, save_model
     from star_features.graph.train import train_graph
 
     if not (folder / "manifest.json").exists():
@@ -230,7 +230,7 @@ def train_once(
         save_model(folder, model, report)
         shutil.rmtree(checkpoint, ignore_errors=True)
     model, report = load_model(folder)
-    facts = report.to_json() | {"sha256": read_manifest(folder)["files"]["weights.safetensors"]}
+    facts = report.to_json() | {"sha256": identity_of(read_manifest(folder))}
     return model, facts
 
 

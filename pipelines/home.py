@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from star_features.catalogue import Catalogue, SpacePair
 from star_features.errors import UsageError
 from star_features.ledger.ledger import Ledger
@@ -63,6 +65,12 @@ class Home:
         """The ledger, at the newest schema; the caller closes it."""
         self.path.mkdir(parents=True, exist_ok=True)
         return Ledger.open(self.ledger_url)
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file, where it is SQLite's."""
+        url = make_url(self.ledger_url)
+        return Path(url.database) if url.drivername == "sqlite" and url.database else None
 
     @property
     def receipts(self) -> Path:

@@ -7,6 +7,7 @@ Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from pipelines.receipts import Facts, Stage, find_receipt
 from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
+from star_features.ledger.tombstones import Graves, graves, revive
 from star_features.store.history import History, hash_inputs
+from star_features.tables.barred import Barred
 from star_features.tables.canonical import Tables
 from star_features.tables.read import read_dataset
 
@@ -61,10 +64,35 @@ def _refuse_other_source(home: Home, source: Path) -> None:
 
 
 def _work(home: Home, source: Path, config: Path | None) -> Facts:
-    receipt = read_dataset(source, home.tables, config)
+    ledger = home.ledger()
+    with ledger.begin() as db:
+        gone: dict[str, Graves] = {entity: graves(db, entity) for entity in ENTITIES}
+    receipt = read_dataset(source, home.tables, config, _barred(gone))
     tables = Tables(home.tables)
+    with ledger.begin() as db:
+        for entity in ENTITIES:
+            revive(db, entity, _back(tables, gone[entity]))
+    ledger.close()
     rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
     return {"tables": receipt.model_dump(mode="json")["tables"], "attributes": rows}
+
+
+def _barred(gone: Mapping[str, Graves]) -> Barred:
+    """Who has a tombstone, as the readers of tables ask."""
+    return Barred(
+        erased=lambda entity, ids: gone[entity].erased_among(ids),
+        deleted=lambda entity, times_us: gone[entity].deleted_among(times_us),
+        someone_erased=any(graves.erased for graves in gone.values()),
+    )
+
+
+def _back(tables: Tables, gone: Graves) -> dict[str, int]:
+    """Deleted entities that the tables hold: what the source says of them is newer."""
+    if not gone.deleted_us:
+        return {}
+    rows = tables.table(f"{gone.entity}s", [f"{gone.entity}_id", "updated_at"])
+    times = zip(rows[0].to_pylist(), rows[1].cast(pa.int64()).to_pylist(), strict=True)
+    return {id: at_us for id, at_us in times if id in gone.deleted_us}
 
 
 def write_attributes(home: Home, tables: Tables, entity: str) -> int:

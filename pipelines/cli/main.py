@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pipelines.cli import compat, evaluate, show, weights
+from pipelines.cli.erase import erase
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
     ForceOption,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(compat.app, name="compat")
 app.add_typer(evaluate.app, name="evaluate")
 app.command()(serve)
+app.command()(erase)
 app.command()(weights.convert)
 errors = Console(stderr=True)
 

@@ -94,9 +94,10 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
 
 
 def _top_jobs(console: Console, online: Mapping[str, Any]) -> None:
-    title = f"Best of {online['jobs']} jobs for {online['member']}, read online"
+    member = online["member"] or "somebody who was erased since"
+    title = f"Best of {online['jobs']} jobs for {member}, read online"
     table = _table(title, "score", "job", "text")
-    table.caption = f"{online['member']}: {_short(online['member_text'])}"
+    table.caption = f"{member}: {_short(online['member_text'])}"
     for job in online["top"]:
         table.add_row(f"{job['score']:.3f}", job["job"], _short(job["text"]))
     console.print(table)

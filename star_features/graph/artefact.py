@@ -109,3 +109,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("layout") != LAYOUT:
         raise ArtefactError(path, f"layout {manifest.get('layout')}", f"layout {LAYOUT}")
     return manifest
+
+
+def identity_of(manifest: dict[str, Any]) -> str:
+    """What names the model's space: the weights as trained, even if a row of an erased id went."""
+    return str(manifest.get("identity", manifest["files"]["weights.safetensors"]))

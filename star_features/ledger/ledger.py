@@ -116,6 +116,7 @@ def _as_many_processes_need(engine: Engine) -> None:
         raw.isolation_level = None  # transactions are ours to begin
         raw.execute("PRAGMA journal_mode=WAL")
         raw.execute("PRAGMA synchronous=NORMAL")
+        raw.execute("PRAGMA secure_delete=ON")  # who is erased is not left in a freed page
 
     @event.listens_for(engine, "begin")
     def _begin(db: Connection) -> None:

@@ -14,20 +14,52 @@ is a digest of it under a key of this ledger alone, enough to know the id again 
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, and_, delete, select, update
 
+from star_features.ledger.dialect import insert_into, parts
 from star_features.ledger.schema import Secret, Tombstone
 
 Kind = Literal["deleted", "erased"]
 
 ERASED_KEY = "erased ids"
-AT_ONCE = 400  # ids in one statement
 SCAN_FROM = 4_000  # from so many ids on, one look at all tombstones is cheaper
+
+
+@dataclass(frozen=True)
+class Graves:
+    """All tombstones of one kind of entity, for asking after many ids.
+
+    Attributes:
+        deleted_us: every deleted id, and when it was gone.
+        erased: digests of the erased ones.
+    """
+
+    entity: str
+    deleted_us: Mapping[str, int]
+    erased: frozenset[str]
+    key: bytes
+
+    def deleted_among(self, times_us: Mapping[str, int]) -> set[str]:
+        """Which of these ids, with content of these times, were deleted since."""
+        few, many = sorted((self.deleted_us, times_us), key=len)
+        return {id for id in few if id in many and times_us[id] <= self.deleted_us[id]}
+
+    def erased_among(self, ids: Iterable[str]) -> set[str]:
+        """Which of these ids were erased."""
+        if not self.erased:
+            return set()
+        return {id for id in ids if digest_of(self.key, self.entity, id) in self.erased}
+
+
+def graves(db: Connection, entity: str) -> Graves:
+    """All tombstones of members, or of jobs."""
+    erased = db.execute(_erased(entity)).scalars().all()
+    key = _key(db) if erased else b""
+    return Graves(entity, buried_ids(db, entity), frozenset(erased), key)
 
 
 def bury(
@@ -49,7 +81,7 @@ def bury(
     """
     key = _key(db) if kind == "erased" else b""
     buried_rows = 0
-    for part in _parts(sorted(set(ids))):
+    for part in parts(sorted(set(ids))):
         rows = [
             {
                 "entity": entity,
@@ -86,7 +118,7 @@ def revive(db: Connection, entity: str, times_us: Mapping[str, int]) -> int:
     """Take away the tombstones of deleted ids whose content is newer; returns how many."""
     back = [id for id, dead_us in _deleted_among(db, entity, times_us) if times_us[id] > dead_us]
     removed = 0
-    for part in _parts(back):
+    for part in parts(back):
         gone = delete(Tombstone).where(_named(entity, part), Tombstone.kind == "deleted")
         removed += db.execute(gone).rowcount
     return removed
@@ -103,6 +135,18 @@ def buried_ids(db: Connection, entity: str) -> dict[str, int]:
 def erased_among(db: Connection, entity: str, ids: Iterable[str]) -> set[str]:
     """Which of these ids were erased."""
     return set(_erased_among(db, entity, list(ids)))
+
+
+def receipt_of(db: Connection, entity: str, id: str) -> dict[str, Any] | None:
+    """What the erasure of an id has removed so far; None where it was not erased."""
+    named = _one(entity, digest_of(_key(db), entity, id))
+    return db.execute(select(Tombstone.receipt).where(named)).scalar()
+
+
+def keep_receipt(db: Connection, entity: str, id: str, receipt: dict[str, Any]) -> None:
+    """Keep what the erasure of an id has removed so far, for when it is killed."""
+    named = _one(entity, digest_of(_key(db), entity, id))
+    db.execute(update(Tombstone).where(named).values(receipt=receipt))
 
 
 def digest_of(key: bytes, entity: str, id: str) -> str:
@@ -123,36 +167,35 @@ def _deleted_among(
     if len(ids) >= SCAN_FROM:
         yield from ((id, us) for id, us in buried_ids(db, entity).items() if id in ids)
         return
-    for part in _parts(ids):
+    for part in parts(ids):
         rows = select(Tombstone.entity_id, Tombstone.content_us).where(
             _named(entity, part), Tombstone.kind == "deleted"
         )
         yield from ((id, dead_us) for id, dead_us in db.execute(rows))
 
 
-def _erased_among(
-    db: Connection, entity: str, ids: Sequence[str] | Mapping[str, int]
-) -> Iterator[str]:
-    some = select(Tombstone.entity_id).where(Tombstone.entity == entity, Tombstone.kind == "erased")
-    if db.execute(some.limit(1)).first() is None:
+def _erased_among(db: Connection, entity: str, ids: Collection[str]) -> Iterator[str]:
+    if db.execute(_erased(entity).limit(1)).first() is None:
+        return
+    if len(ids) >= SCAN_FROM:
+        yield from graves(db, entity).erased_among(ids)
         return
     key = _key(db)
-    if len(ids) >= SCAN_FROM:
-        dead = set(db.execute(some).scalars())
-        yield from (id for id in ids if digest_of(key, entity, id) in dead)
-        return
-    for part in _parts(ids):
+    for part in parts(ids):
         names = {digest_of(key, entity, id): id for id in part}
-        for found in db.execute(some.where(Tombstone.entity_id.in_(names))).scalars():
-            yield names[found]
+        asked = _erased(entity).where(Tombstone.entity_id.in_(names))
+        yield from (names[found] for found in db.execute(asked).scalars())
+
+
+def _erased(entity: str) -> Select[str]:
+    return select(Tombstone.entity_id).where(Tombstone.entity == entity, Tombstone.kind == "erased")
 
 
 def _upsert(db: Connection, rows: list[dict[str, Any]]) -> int:
     """Insert; where there is one already, only a later time moves it."""
     if not rows:
         return 0
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(Tombstone).values(rows)
+    statement = insert_into(db, Tombstone).values(rows)
     moved = {name: statement.excluded[name] for name in ("kind", "content_us", "at_us", "why")}
     written = statement.on_conflict_do_update(
         index_elements=["entity", "entity_id"],
@@ -167,21 +210,18 @@ def _upsert(db: Connection, rows: list[dict[str, Any]]) -> int:
 
 def _key(db: Connection) -> bytes:
     """The key under which this ledger knows erased ids; made at the first one."""
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     known = select(Secret.value).where(Secret.name == ERASED_KEY)
     value = db.execute(known).scalar()
     if value is None:
-        new = insert(Secret).values(name=ERASED_KEY, value=secrets.token_hex(32))
+        new = insert_into(db, Secret).values(name=ERASED_KEY, value=secrets.token_hex(32))
         db.execute(new.on_conflict_do_nothing())
         value = db.execute(known).scalar_one()
     return bytes.fromhex(value)
 
 
+def _one(entity: str, entity_id: str) -> Any:
+    return and_(Tombstone.entity == entity, Tombstone.entity_id == entity_id)
+
+
 def _named(entity: str, ids: Sequence[str]) -> Any:
     return and_(Tombstone.entity == entity, Tombstone.entity_id.in_(ids))
-
-
-def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(ids)
-    while part := list(islice(remaining, AT_ONCE)):
-        yield part

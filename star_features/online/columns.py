@@ -127,6 +127,16 @@ class ColumnarStore(ABC):
         """What Feast's feature server calls as it stops."""
         self.disconnect()
 
+    def delete_entities(
+        self, config: "RepoConfig", tables: Sequence["FeatureView"], keys: Sequence[bytes]
+    ) -> int:
+        """Remove all rows of these entities; returns how many there were.
+
+        Args:
+            tables: their views of today; where a store can, those of before go too.
+        """
+        return sum(self.delete_rows(config, table, keys) for table in tables)
+
     def online_read(
         self,
         config: "RepoConfig",

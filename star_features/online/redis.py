@@ -136,6 +136,17 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
         replies = self._talk(config, lambda connection: _delete(connection, fields, stored))
         return sum(removed > 0 for removed in replies)
 
+    def delete_entities(
+        self, config: RepoConfig, tables: Sequence[FeatureView], keys: Sequence[bytes]
+    ) -> int:
+        """Whole hashes: fields of views that were taken out of the repository stay in them."""
+        project = config.project.encode()
+        words = [b"DEL", *(key + project for key in dict.fromkeys(keys))]
+        request = b"*%d\r\n" % len(words) + b"".join(map(_bulk, words))
+        if not keys:
+            return 0
+        return sum(self._talk(config, lambda connection: _replies(connection, request, 1)))
+
     async def online_write_batch_async(
         self,
         config: RepoConfig,

@@ -5,13 +5,13 @@ Every row that a source yields ends in exactly one of two places: the table or t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from star_features.progress import bar
+from star_features.tables.barred import NOBODY, Barred, Why, deleted_rows, erased_rows, withheld
 from star_features.tables.chunk import Chunk, Fault, Source
 from star_features.tables.config import DatasetConfig
 from star_features.tables.joins import Joined
@@ -55,6 +55,7 @@ def take_in(
     sources: Sequence[Source],
     config: DatasetConfig,
     joined: Sequence[Joined] = (),
+    barred: Barred = NOBODY,
 ) -> Intake:
     """Read every source of a table onto the workbench and into the quarantine."""
     added = {name: shape for join in reversed(joined) for name, shape in join.shapes.items()}
@@ -65,7 +66,7 @@ def take_in(
     rows_in = 0
     with bar(f"read {spec.name}", unit="row") as progress:
         for source, mapping in zip(sources, mappings, strict=True):
-            check = RowCheck(spec, mapping, config, work)
+            check = RowCheck(spec, mapping, config, work, barred)
             for chunk in _chunks(source, mapping, config, joined):
                 good, faults = check(chunk)
                 work.add(spec.name, good)
@@ -80,28 +81,44 @@ class RowCheck:
     """Maps and checks chunks of one source: good rows, typed, and faults."""
 
     def __init__(
-        self, spec: TableSpec, mapping: Mapping, config: DatasetConfig, work: Work
+        self,
+        spec: TableSpec,
+        mapping: Mapping,
+        config: DatasetConfig,
+        work: Work,
+        barred: Barred = NOBODY,
     ) -> None:
-        self.spec, self.mapping = spec, mapping
+        self.spec, self.mapping, self.barred = spec, mapping, barred
         self.times = Times(work.con, config.timezone, spec.time_format)
         self.limits = config.limits
         self.schema = row_schema(mapping.slots, self.limits, self.times)
 
     def __call__(self, chunk: Chunk) -> tuple[pa.Table, list[Fault]]:
         mapped = self.mapping.apply(chunk.table)
+        found = self._faults(mapped)
+        good = [row for row in range(mapped.num_rows) if row not in found]
+        typed = self._typed(mapped.take(pa.array(good, pa.int64())))
+        if gone := deleted_rows(self.spec, typed, self.barred):
+            found |= {good[place]: why for place, why in gone.items()}
+            kept = [place for place in range(len(good)) if place not in gone]
+            good, typed = [good[place] for place in kept], typed.take(kept)
+        typed = typed.append_column("_file", pa.repeat(chunk.file, typed.num_rows))
+        typed = typed.append_column("_row", pa.array(chunk.rows_N[good]))
+        faults = [Fault(chunk.file, int(chunk.rows_N[at]), *why) for at, why in found.items()]
+        return typed, self._unreadable(chunk) + faults
+
+    def _faults(self, mapped: pa.Table) -> dict[int, Why]:
+        """By place in the chunk, why a row is set aside; of the erased no more than that."""
         found = find_faults(mapped, self.schema, self.mapping.slots)
         found = list_faults(mapped, tuple(self.mapping.lists), self.limits) | found
-        faults = [Fault(chunk.file, int(chunk.rows_N[at]), *why) for at, why in found.items()]
-        good_N = np.ones(len(chunk.rows_N), dtype=bool)
-        good_N[list(found)] = False
-        typed = self._typed(mapped.filter(pa.array(good_N)))
-        origin = {
-            "_file": pa.repeat(chunk.file, typed.num_rows),
-            "_row": pa.array(chunk.rows_N[good_N]),
-        }
-        for name, values in origin.items():
-            typed = typed.append_column(name, values)
-        return typed, chunk.faults + faults
+        if self.barred.someone_erased:
+            found = {row: withheld(self.spec, mapped, row, why) for row, why in found.items()}
+        return found | erased_rows(self.spec, mapped, self.barred)
+
+    def _unreadable(self, chunk: Chunk) -> list[Fault]:
+        if not self.barred.someone_erased:
+            return chunk.faults
+        return [replace(fault, value=None) for fault in chunk.faults]
 
     def _typed(self, rows: pa.Table) -> pa.Table:
         for slot in self.mapping.slots:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from star_features.errors import EmptyInput, UsageError
 from star_features.tables.across import known_ends, known_pairs, node_types, unique
+from star_features.tables.barred import NOBODY, Barred
 from star_features.tables.choice import choose
 from star_features.tables.chunk import Shape
 from star_features.tables.config import DatasetConfig, Edges, Node, load_config
@@ -43,18 +44,21 @@ ORDER = {
 RESERVED = ("member", "job", "interaction", "edge")
 
 
-def read_dataset(source: Path, out: Path, config: Path | None = None) -> InputReceipt:
+def read_dataset(
+    source: Path, out: Path, config: Path | None = None, barred: Barred = NOBODY
+) -> InputReceipt:
     """Validate a data set and write its canonical tables to the folder `out`.
 
     Args:
         source: a folder of Parquet or CSV files, or a DuckDB database.
         out: the folder to write; what an earlier call wrote there is replaced.
         config: a dataset.toml; by default the one in the folder, or beside the database.
+        barred: whose rows are left out.
     """
     settings = load_config(config or config_beside(source))
     with replacing(out) as aside, open_folder(source, settings.csv) as folder:
         with Work(spill=aside / "spill") as work:
-            receipt = _Reading(folder, work, settings).run(aside)
+            receipt = _Reading(folder, work, settings, barred).run(aside)
         shutil.rmtree(aside / "spill", ignore_errors=True)
         receipt.write(aside)
     return receipt
@@ -82,8 +86,8 @@ def replacing(out: Path) -> Iterator[Path]:
 class _Reading:
     """One call of `read_dataset`: tables are taken in, checked against each other, written."""
 
-    def __init__(self, folder: Folder, work: Work, config: DatasetConfig) -> None:
-        self.folder, self.work, self.config = folder, work, config
+    def __init__(self, folder: Folder, work: Work, config: DatasetConfig, barred: Barred) -> None:
+        self.folder, self.work, self.config, self.barred = folder, work, config, barred
         self.tables: dict[str, TableReceipt] = {}
         self.joins: list[tuple[TableSpec, Intake]] = []
         self.used: set[str] = set()
@@ -179,7 +183,7 @@ class _Reading:
     ) -> Intake:
         sources = self.folder.require(spec) if required else self.folder.find(spec)
         self.used.update(source.name for source in sources)
-        return take_in(self.work, spec, sources, self.config, list(joined))
+        return take_in(self.work, spec, sources, self.config, list(joined), self.barred)
 
     def _write(
         self, table: str, columns: list[str], out: Path, order: list[str] | None = None

@@ -5,7 +5,8 @@ Reading, mapping and the row rules are written once, over slots; this file is th
 knows what a member or an edge is made of.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from star_features.tables.config import (
@@ -62,6 +63,7 @@ class TableSpec:
         slots: its canonical columns.
         further: whether columns beyond the slots are kept as features.
         verbatim: whether those keep their names and values as they are.
+        about: id columns of members and jobs: the entity, or the column that names it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class TableSpec:
     joins: tuple[Join, ...] = ()
     time_format: str | None = None
     kind_weights: tuple[tuple[str, float], ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> Slot:
@@ -112,6 +115,7 @@ def _entity(name: str, entity: Entity, first: Slot, *more: Slot) -> TableSpec:
         ignore=entity.ignore,
         joins=entity.join,
         time_format=entity.time_format,
+        about={first.name: name.removesuffix("s")},
     )
 
 
@@ -140,6 +144,7 @@ def interactions_spec(given: Interactions) -> TableSpec:
         ),
         time_format=given.time_format,
         kind_weights=tuple(given.kind_weights.items()),
+        about={"member_id": "member", "job_id": "job"},
     )
 
 
@@ -157,6 +162,7 @@ def edges_spec(given: Edges) -> TableSpec:
             _slot("at", "time", given.at, nullable=True, optional=True),
         ),
         time_format=given.time_format,
+        about={"src_id": "src_type", "dst_id": "dst_type"},
     )
 
 
@@ -182,4 +188,5 @@ def join_spec(table: TableSpec, join: Join) -> TableSpec:
         further=True,
         verbatim=True,
         ignore=table.ignore,
+        about={} if join.key else {join.on: table.about[table.id.name]},
     )

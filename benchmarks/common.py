@@ -101,6 +101,12 @@ def report(
     print(json.dumps({"claims": as_json, "seed": seed, "machine": machine()}), flush=True)
 
 
+def resident(name: str) -> int:
+    """One of the kernel's counts of this process's memory, in KiB: VmRSS now, VmHWM at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
 def machine() -> dict[str, Any]:
     """What ran it; no host name."""
     return {

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmarks.common import Claim, arguments, interleaved, median_ratio, report
+from benchmarks.common import Claim, arguments, interleaved, median_ratio, report, resident
 from benchmarks.encode import mixed_texts
 from star_features.text.packing import batches
 from star_features.text.settings import EncoderSettings
@@ -140,12 +140,6 @@ def measure_peak(pairs: int, what: str, seed: int) -> None:
     else:
         step(run, pairs, MICRO)
     print(json.dumps((resident("VmHWM") - before) / MEBI))
-
-
-def resident(name: str) -> int:
-    """One of the kernel's counts of this process's memory, in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

@@ -91,6 +91,9 @@ class GraphSettings(Settings):
     """In-edges read per node and relation, from the label outwards; -1 is all of them."""
     fan_outs_of: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """The same for single relations, by name: `{"skills>job": (5, 3)}`."""
+    grain_hours: int = Field(0, ge=0)
+    """What neighbours read is as of the last multiple of these hours, as in a snapshot: labels of
+    one stretch then share their neighbours. 0: as of each label's own moment."""
     pick: Literal["recent", "uniform"] = "uniform"
     """Which in-edges are read where there are more than the fan-out."""
     densify: Densify | None = None

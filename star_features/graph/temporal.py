@@ -134,6 +134,35 @@ def _mix(state: np.uint64) -> np.uint64:
     return state ^ (state >> np.uint64(31))
 
 
+def distinct(key_N: Ints) -> tuple[Ints, Ints]:
+    """`np.unique(key_N, return_inverse=True)` of keys that are not negative, by hashing: only the
+    different ones are sorted, and of a batch's sources nine in ten are not."""
+    first_U, place_N = _numbered(key_N, np.uint64((2 << len(key_N).bit_length()) - 1))
+    order = np.argsort(first_U)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return first_U[order], rank[place_N]
+
+
+@kernel
+def _numbered(key_N: Ints, mask: np.uint64) -> tuple[Ints, Ints]:
+    """Different keys in the order they first stand in, and the number of each key."""
+    table = np.full(np.int64(mask) + 1, -1, np.int64)
+    first_U = np.empty(len(key_N), np.int64)
+    place_N = np.empty(len(key_N), np.int64)
+    count = 0
+    for n in range(len(key_N)):
+        slot = _mix(np.uint64(key_N[n]) * np.uint64(0x9E3779B97F4A7C15)) & mask
+        while table[slot] >= 0 and first_U[table[slot]] != key_N[n]:
+            slot = (slot + np.uint64(1)) & mask
+        if table[slot] < 0:
+            table[slot] = count
+            first_U[count] = key_N[n]
+            count += 1
+        place_N[n] = table[slot]
+    return first_U[:count], place_N
+
+
 @kernel
 def _recent(src: Ints, start: int, count: int, hidden: int, room: Ints) -> int:
     """Fill `room` with the latest edges that do not come from `hidden`; how many there were."""
@@ -149,7 +178,14 @@ def _recent(src: Ints, start: int, count: int, hidden: int, room: Ints) -> int:
 
 @kernel
 def _uniform(src: Ints, start: int, count: int, hidden: int, room: Ints, seed: np.uint64) -> int:
-    """Fill `room` with edges drawn by chance without replacement (a reservoir), likewise."""
+    """Fill `room` with edges drawn by chance without replacement, likewise.
+
+    Where there are many, by drawing again what has been drawn or is hidden: its time grows with
+    the room, not with the edges, of which a popular job has thousands. Else, and where too many
+    are hidden, by a reservoir over all of them.
+    """
+    if count > 4 * len(room) and _redrawn(src, start, count, hidden, room, seed):
+        return len(room)
     filled, met, state = 0, 0, seed
     for e in range(start, start + count):
         if src[e] == hidden:
@@ -164,6 +200,24 @@ def _uniform(src: Ints, start: int, count: int, hidden: int, room: Ints, seed: n
                 room[place] = e
         met += 1
     return filled
+
+
+@kernel
+def _redrawn(src: Ints, start: int, count: int, hidden: int, room: Ints, seed: np.uint64) -> bool:
+    """Fill `room` by chance, drawing again on a clash; False where that does not end soon."""
+    state, filled = seed, 0
+    for _ in range(4 * len(room) + 16):
+        if filled == len(room):
+            return True
+        state += np.uint64(0x9E3779B97F4A7C15)
+        drawn = start + np.int64(_mix(state) % np.uint64(count))
+        clash = src[drawn] == hidden
+        for earlier in range(filled):
+            clash |= room[earlier] == drawn
+        if not clash:
+            room[filled] = drawn
+            filled += 1
+    return filled == len(room)
 
 
 @kernel

@@ -17,6 +17,7 @@ from star_features.graph.temporal import Seeds
 from star_features.graph.vocabulary import read_graph
 from star_features.spaces import VectorTable
 
+DAY_ONE = np.datetime64("2026-01-01", "us")
 NOW = np.datetime64("2026-01-16", "us")
 CLOSE = dict(atol=2e-6, rtol=0)
 
@@ -46,6 +47,59 @@ def test_sampled_with_room_for_all_equals_exact(world, model_of, tiny, layers):
     exact = both(model, graph)
     np.testing.assert_allclose(got[0].detach().numpy(), exact[seeds.member_S], **CLOSE)
     np.testing.assert_allclose(got[1].detach().numpy(), exact[seeds.job_S], **CLOSE)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_a_coarse_sample_at_a_label_on_the_grain_equals_exact(world, model_of, tiny, layers):
+    graph = world().graph()
+    chosen = tiny.model_copy(
+        update={"layers": layers, "fan_outs": (10_000,) * layers, "grain_hours": 24}
+    )
+    model = model_of(graph, chosen)
+    reading = read_graph(graph, model.vocabulary)
+    at, pairs = int(NOW.astype(np.int64)), Pairs.of(reading.view)
+    member, job = (a.ravel() for a in np.meshgrid(np.arange(12), np.arange(12, 21)))
+    free = ~pairs.linked(member, job, at)
+    seeds = Seeds(member[free], job[free], np.full(int(free.sum()), at))
+    got = model(reading, draw(reading.view, pairs, seeds, chosen, seed=0))
+    exact = both(model, graph)
+    np.testing.assert_allclose(got[0].detach().numpy(), exact[seeds.member_S], **CLOSE)
+    np.testing.assert_allclose(got[1].detach().numpy(), exact[seeds.job_S], **CLOSE)
+
+
+def test_a_coarse_neighbour_whose_content_is_newer_brings_it_as_a_fresh_one_does(
+    world, model_of, tiny, on_days
+):
+    """A member reads a job of yesterday noon, today: the job with its text and company, the job's
+    other takers as of midnight before."""
+    one = world(rows=0)
+    jobs = one.jobs.append_column("updated_at", on_days([10] * 9))
+    rows = pa.table(
+        {
+            "member_id": ["m1", "m2"],
+            "job_id": ["j3", "j3"],
+            "kind": ["view", "view"],
+            "at": on_days([11, 12]),
+        }
+    )
+    graph = one.graph(jobs=jobs, interactions=rows)
+    chosen = tiny.model_copy(update={"fan_outs": (-1, -1), "grain_hours": 24 * 30})
+    model = model_of(graph, chosen)
+    reading = read_graph(graph, model.vocabulary)
+    day = 86_400_000_000
+    at = int(DAY_ONE.astype(np.int64)) + 14 * day
+    member, other = graph.rows("member", ["m1"]), graph.rows("job", ["j8"])
+    sample = draw(
+        reading.view, Pairs.of(reading.view), Seeds(member, other, np.array([at])), chosen, 0
+    )
+    outer, inner = sample.hops[1], sample.hops[0]
+    row = outer.src_E[outer.row_E == sample.member_S[0]]
+    job_row = row[inner.node_R[row] == graph.rows("job", ["j3"])[0]]
+    assert len(job_row) == 1
+    read = sample.node_U[inner.src_E[inner.row_E == job_row[0]]]
+    types = {graph.types[np.searchsorted(graph.bounds, n, side="right") - 1] for n in read}
+    assert types == {"company", "skills"}, "its own attributes, and no taker of this month"
+    assert sample.known_U[inner.self_R[job_row[0]]]
 
 
 def test_a_pairs_own_edges_change_what_its_label_sees(world, model_of, tiny):

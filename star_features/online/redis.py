@@ -12,8 +12,10 @@ Shapes: N entities.
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -28,11 +30,12 @@ from star_features.errors import StoreError, UsageError
 from star_features.online.columns import (
     ColumnarStore,
     Columns,
+    Page,
     Rows,
     ViewRead,
     online_name,
 )
-from star_features.online.wire import event_times, timestamp
+from star_features.online.wire import NEVER, event_times, key_prefix, timestamp
 
 CHUNK_BYTES = 256 << 10
 """What one script call carries: the server answers nobody else meanwhile, for about 1 ms."""
@@ -136,6 +139,27 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
         replies = self._talk(config, lambda connection: _delete(connection, fields, stored))
         return sum(removed > 0 for removed in replies)
 
+    def scan(self, config: RepoConfig, table: FeatureView, rows: int = 5_000) -> Iterator[Page]:
+        """As in ColumnarStore. Redis walks over all it holds and shows this entity's hashes."""
+        project = config.project.encode()
+        prefix = key_prefix(table.join_keys[0])
+        features = tuple(feature.name for feature in table.features)
+        name = online_name(config, table)
+        client = self._get_client(config.online_store)
+        pattern = _literally(prefix) + b"*" + _literally(project)
+        shown = self._answered(client.scan_iter(match=pattern, count=rows))
+        while found := list(islice(shown, rows)):
+            keys = [key.removesuffix(project) for key in dict.fromkeys(found)]
+            (read,) = self.read_columns(config, [ViewRead(name, features, keys)])
+            there = [place for place, at in enumerate(read.event_us_N.tolist()) if at != NEVER]
+            yield Page(
+                [keys[place] for place in there],
+                Columns(
+                    [[column[place] for place in there] for column in read.values],
+                    read.event_us_N[there],
+                ),
+            )
+
     def delete_entities(
         self, config: RepoConfig, tables: Sequence[FeatureView], keys: Sequence[bytes]
     ) -> int:
@@ -162,6 +186,12 @@ class FastRedisOnlineStore(ColumnarStore, RedisOnlineStore):  # type: ignore[mis
         client, self._client = getattr(self, "_client", None), None
         if client:
             client.close()
+
+    def _answered(self, keys: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from keys
+        except RedisError as error:
+            raise StoreError(f"the Redis online store cannot be read: {error}") from error
 
     def _talk(self, config: RepoConfig, say: Callable[[Any], list[Any]]) -> list[Any]:
         """Say something on a pooled connection, once more where the connection had gone stale.
@@ -196,6 +226,11 @@ def _borrowed(pool: Any) -> Iterator[Any]:
 def _fields(name: str, features: Iterable[str]) -> list[bytes]:
     """Where a view's rows stand in an entity's hash: the event time, then every feature."""
     return [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in features)]
+
+
+def _literally(text: bytes) -> bytes:
+    """Bytes as a pattern that only they match."""
+    return re.sub(rb"([*?\[\]\\^])", rb"\\\1", text)
 
 
 def _asks(read: ViewRead, project: bytes) -> bytes:

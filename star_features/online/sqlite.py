@@ -31,9 +31,13 @@ from star_features.errors import StoreError
 from star_features.online.columns import (
     ColumnarStore,
     Columns,
+    Page,
     Rows,
     ViewRead,
+    cells_of,
+    gathered,
     online_name,
+    whole,
 )
 from star_features.online.texts import refuse_search, texts_of
 from star_features.online.wire import NEVER
@@ -99,6 +103,23 @@ class FastSqliteOnlineStore(ColumnarStore, SqliteOnlineStore):  # type: ignore[m
                     return _delete(db, name, keys)
         except sqlite3.OperationalError as error:
             raise StoreError(_why(error, name)) from error
+
+    def scan(self, config: RepoConfig, table: FeatureView, rows: int = 5_000) -> Iterator[Page]:
+        """As in ColumnarStore, by key: no transaction stays open between two pages."""
+        name = f"{config.project}_{online_name(config, table)}"
+        features = [feature.name for feature in table.features]
+        most, last = cells_of(rows, features), b""
+        while True:
+            try:
+                with self._borrowed(config) as db:
+                    cells = whole(db.execute(_after(name), (last, most)).fetchall(), most)
+            except sqlite3.OperationalError as error:
+                raise StoreError(_why(error, name)) from error
+            if not cells:
+                return
+            keys, columns = gathered(cells, features)
+            yield Page(keys, Columns(columns.values, _event_us(columns.event_us_N.tolist())))
+            last = keys[-1]
 
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
@@ -189,6 +210,14 @@ def _select(name: str, features: tuple[str, ...], keys: int) -> str:
     return (
         f"WITH asked(place, entity_key) AS (VALUES {asked}) "
         f"SELECT asked.place, {values}, coalesce({times}, NULL) FROM asked {joins}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _after(name: str) -> str:
+    return (
+        f"SELECT entity_key, feature_name, value, event_ts FROM {_quoted(name)} "
+        "WHERE entity_key > ? ORDER BY entity_key, feature_name LIMIT ?"
     )
 
 

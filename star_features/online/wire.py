@@ -46,6 +46,18 @@ def entity_keys(join_key: str, ids: Iterable[str]) -> list[bytes]:
     return [prefix + _length(len(key)) + key for key in encoded]
 
 
+def ids_of(join_key: str, keys: Iterable[bytes]) -> list[str | None]:
+    """The id in every entity key; None of a key that is not one of this join key's."""
+    prefix = key_prefix(join_key)
+    start = len(prefix) + 4
+    return [
+        key[start:].decode(errors="replace")
+        if key.startswith(prefix) and key[start - 4 : start] == _length(len(key) - start)
+        else None
+        for key in keys
+    ]
+
+
 def string_values(texts: Iterable[str | None]) -> list[bytes]:
     """The stored value of every text; null where it is None."""
     return [NULL if text is None else _string_value(text.encode()) for text in texts]

@@ -6,14 +6,18 @@ $STAR_HOME, or `.star` in the current folder. Removing it is starting over.
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 from star_features.catalogue import Catalogue, SpacePair
 from star_features.errors import UsageError
 from star_features.ledger.ledger import Ledger
+from star_features.ledger.releases import states
+from star_features.release.standing import retired_versions
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class Home:
         self.path.mkdir(parents=True, exist_ok=True)
         return Ledger.open(self.ledger_url)
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The ledger, to look something up."""
+        ledger = self.ledger()
+        try:
+            with ledger.read() as db:
+                yield db
+        finally:
+            ledger.close()
+
     @property
     def ledger_file(self) -> Path | None:
         """The ledger's file, where it is SQLite's."""
@@ -105,11 +119,22 @@ class Home:
         """The stage that fits the maps of a mapped pair."""
         return f"fit.{pair}"
 
+    def living(self) -> tuple[list[SpacePair], list[SpacePair]]:
+        """Native and mapped pairs that are computed: none that has to do with a retired version."""
+        known = self.catalogue()
+        with self.reading() as db:
+            gone = retired_versions(states(db))
+
+        def lives(pair: SpacePair) -> bool:
+            return not {(pair.kind, pair.version), (pair.kind, pair.source)} & gone
+
+        native, mapped = known.native_pairs(), known.mapped_pairs()
+        return [p for p in native if lives(p)], [p for p in mapped if lives(p)]
+
     def towers(self) -> list[str]:
         """Names of the stages that make vectors, and of those that fit the maps for it."""
-        known = self.catalogue()
-        mapped = known.mapped_pairs()
-        native = [self.tower(pair) for pair in known.native_pairs()]
+        native_pairs, mapped = self.living()
+        native = [self.tower(pair) for pair in native_pairs]
         return native + [stage for pair in mapped for stage in (self.fit(pair), self.tower(pair))]
 
     def stages(self) -> list[str]:

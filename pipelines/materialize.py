@@ -14,8 +14,10 @@ from pipelines.recording import now_us, opened
 from star_features.catalogue import ENTITIES
 from star_features.errors import StoreError
 from star_features.ledger.ledger import Ledger
+from star_features.ledger.releases import states
 from star_features.ledger.vectors import counts, mark_pending
 from star_features.progress import bar
+from star_features.release.standing import served_pairs
 from star_features.store.feast_store import config_path, fingerprint, online_files, open_store
 from star_features.store.history import History
 from star_features.store.materialize import Written, recheck, write_pending
@@ -43,8 +45,14 @@ def stage(home: Home, after: list[str], *, look: bool = False, everything: bool 
 
 
 def histories(home: Home) -> list[History]:
-    """The history behind every feature view this home serves."""
-    spaces = [History.of_vectors(home.history, name) for name in home.catalogue().views()]
+    """The history behind every feature view this home serves.
+
+    A version that is only a candidate, or retired, is not written online: see `star release`.
+    """
+    with home.reading() as db:
+        pairs = served_pairs(home.catalogue(), states(db))
+    views = sorted(pair.view(entity) for pair in pairs for entity in ENTITIES)
+    spaces = [History.of_vectors(home.history, name) for name in views]
     tables = Tables(home.tables)
     attributes = [
         History.of_attributes(home.history, entity, tables.categorical(f"{entity}s"))

@@ -1,13 +1,16 @@
 """
 Rank: the downstream ranker, as a team that only knows Feast would build it.
 
-    star rank
+    star rank [--retrain]
 
 It trains on the point-in-time training set, is evaluated on later interactions, and then scores
-one member against a hundred jobs with features read online.
+one member against a hundred jobs with features read online. It registers itself as a consumer of
+what it was trained on. When a release has moved what is behind its names since, it is kept as it is
+and evaluated on what it reads now: a ranker moves when its team says so, with `--retrain`.
 """
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +22,23 @@ import pyarrow.parquet as pq
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, read_receipt
 from pipelines.roles import ids, protocol_of, roles
+from star_features.catalogue import RANKER
+from star_features.errors import SpaceMismatch
 from star_features.evaluation.attainable import align_truth, attainable_auc
 from star_features.evaluation.metrics import auc
 from star_features.evaluation.report import draw
 from star_features.evaluation.slices import slice_masks
-from star_features.ranking.ranker import Ranker
+from star_features.files import read_json, write_json
+from star_features.ledger.consumers import Registered, add
+from star_features.online.columns import as_micros
+from star_features.ranking.ranker import MANIFEST, Ranker
+from star_features.ranking.versions import version_of
 from star_features.serving import FeatureReader
 from star_features.store.feast_store import open_store
 from star_features.tables.canonical import Tables
 
+NAME = "ranker"  # as a consumer
+TRAINED_ON = "trained_on.json"  # beside the ranker: the pairs behind its names at the time
 SEED = 0
 JOBS_SCORED = 100
 GROUPS = {
@@ -38,18 +49,24 @@ GROUPS = {
 }
 
 
-def stage(home: Home) -> Stage:
-    """The stage that trains, evaluates and saves the ranker, and scores jobs online."""
+def stage(home: Home, *, retrain: bool = False) -> Stage:
+    """The stage that trains, evaluates and saves the ranker, and scores jobs online.
+
+    Args:
+        retrain: train it on what its names lead to now, even if a release has moved that.
+    """
     return Stage(
         name="rank",
         settings={"groups": GROUPS, "seed": SEED, "jobs_scored": JOBS_SCORED},
         after=["training-set", "materialize"],
         outputs=[home.ranker],
-        work=lambda: _work(home),
+        work=lambda: _work(home, retrain),
     )
 
 
-def _work(home: Home) -> Facts:
+def _work(home: Home, retrain: bool) -> Facts:
+    if not retrain and (moved := moved_since(home)):
+        return _kept(home, moved)
     shutil.rmtree(home.ranker, ignore_errors=True)
     home.ranker.mkdir(parents=True)
     if reason := read_receipt(home, "training-set").facts.get("not_trained"):
@@ -67,16 +84,87 @@ def _work(home: Home) -> Facts:
         rows["attainable"] = truth
     best = rankers[next(reversed(rankers))]
     best.save(home.ranker)
+    write_json(home.ranker / TRAINED_ON, _pairs_read(home, best))
+    _register(home, best)
+    return _facts(home, tables, best, rows, test, masks) | {
+        "rows": {"train": len(train), "test": len(test)},
+    }
+
+
+def _facts(
+    home: Home,
+    tables: Tables,
+    ranker: Ranker,
+    rows: dict[str, dict[str, float]],
+    test: pd.DataFrame,
+    masks: dict[str, np.ndarray],
+) -> Facts:
     return {
         "simulated": tables.simulated,
         "protocol": protocol_of(tables),
         "drawn_negatives": int(test["sampled"].sum()),
         "auc": rows,
         "slices": {name: int(mask.sum()) for name, mask in masks.items()},
-        "rows": {"train": len(train), "test": len(test)},
-        "features": best.schema.names,
-        "online": score_online(home, tables, best, test),
+        "features": ranker.schema.names,
+        "online": score_online(home, tables, ranker, test),
         "figure": str(_figure(home, rows, tables)),
+    }
+
+
+def moved_since(home: Home) -> dict[str, str]:
+    """The stable names that lead elsewhere since the ranker was trained, and the pair it was
+    trained on; empty where nothing has moved or no ranker is there."""
+    if not (home.ranker / MANIFEST).exists():
+        return {}
+    ranker = Ranker.load(home.ranker)
+    path = home.ranker / TRAINED_ON
+    trained: dict[str, str] = read_json(path) if path.exists() else languages_of(ranker)
+    now = _pairs_read(home, ranker)
+    return {name: pair for name, pair in trained.items() if now.get(name) != pair}
+
+
+def _pairs_read(home: Home, ranker: Ranker) -> dict[str, str]:
+    """By stable name that the ranker reads: the pair that is behind it now."""
+    read = {signal.name for signal in ranker.schema.signals}
+    pairs = home.catalogue().stable_pairs()
+    return {name: str(pair) for name, pair in pairs.items() if name in read}
+
+
+def languages_of(ranker: Ranker) -> dict[str, str]:
+    """By stable name: the pair whose spaces the ranker was trained in, such as `graph.v1`."""
+    found = {}
+    for signal in ranker.schema.signals:
+        if space := signal.member_space or signal.job_space:
+            kind, version = version_of(space)
+            found[signal.name] = f"{kind}.v{version}"
+    return found
+
+
+def _register(home: Home, ranker: Ranker) -> None:
+    """Enter the ranker among the consumers, so that a release asks it first."""
+    pairs = languages_of(ranker)
+    scorer = f"{Ranker.__module__}:{Ranker.__qualname__}={home.ranker.relative_to(home.path)}"
+    ledger = home.ledger()
+    with ledger.begin() as db:
+        me = Registered(NAME, RANKER, sorted(pairs), pairs, scorer)
+        add(db, me, as_micros(datetime.now(UTC)))
+    ledger.close()
+
+
+def _kept(home: Home, moved: dict[str, str]) -> Facts:
+    """The frozen ranker on what it reads now: its figures, and nothing of it changed."""
+    ranker, tables = Ranker.load(home.ranker), Tables(home.tables)
+    frame = pd.read_parquet(home.training_set)
+    test = frame[frame["role"] == "test"].reset_index(drop=True)
+    masks = _slices(tables, test)
+    try:
+        scores, labels = ranker.score(test), test["label"].to_numpy()
+    except SpaceMismatch as refused:
+        return {"kept": moved, "not_trained": f"{refused}\nTrain it anew: star rank --retrain"}
+    rows = {"frozen": {part: auc(labels[mask], scores[mask]) for part, mask in masks.items()}}
+    return _facts(home, tables, ranker, rows, test, masks) | {
+        "kept": moved,
+        "rows": {"train": ranker.rows, "test": len(test)},
     }
 
 

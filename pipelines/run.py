@@ -15,14 +15,14 @@ from pipelines.receipts import Stage
 
 def stages(home: Home, source: Path, config: Path | None = None) -> list[Callable[[], Stage]]:
     """All stages in order. Build each when its turn comes: it may read what earlier ones made."""
-    catalogue = home.catalogue()
+    native, mapped = home.living()
+    towers = {"text": encode.stage, "graph": graph.stage}
     return [
         partial(ingest.stage, home, source, config),
-        *(partial(encode.stage, home, version) for version in catalogue.text),
-        *(partial(graph.stage, home, version) for version in catalogue.graph),
+        *(partial(towers[pair.kind], home, pair.version) for pair in native),
         *(
             partial(build, home, pair)
-            for pair in catalogue.mapped_pairs()
+            for pair in mapped
             for build in (compat.fit_stage, compat.map_stage)
         ),
         partial(apply.stage, home),

@@ -8,7 +8,9 @@ The catalogue: which spaces exist, as a reviewed file (`spaces.toml`) beside the
 One entry is one version of one kind (text, graph) and makes two spaces, `member_…` and `job_…`:
 a pair that is trained together, compared with each other and released together. A `[mapped]` entry
 is an old version's pair as filled by a newer model through its maps: views of their own, in the
-old spaces. `[stable]` says which pair rankers read under each stable name.
+old spaces. `[stable]` says which pair rankers read under each stable name, in the service `ranker`;
+`[services.NAME]` is a further service, for rankers that have moved to another language or have not
+yet: what it does not name is as in `[stable]`.
 """
 
 import re
@@ -31,7 +33,9 @@ KINDS: tuple[Kind, ...] = ("text", "graph")
 PAIR = re.compile(r"^(?P<kind>text|graph)\.(?P<version>v\d+)(_from_(?P<filled_by>v\d+))?$")
 VIEW = re.compile(r"^(?P<entity>member|job)_(?P<kind>text|graph)_(?P<name>v\d+(_from_v\d+)?)$")
 STABLE = re.compile(r"^[a-z]+$")
+SERVICE = re.compile(r"^[a-z][a-z0-9_]*$")
 BETWEEN = "_from_"
+RANKER = "ranker"
 V = TypeVar("V")
 
 
@@ -92,6 +96,11 @@ class SpacePair:
         return cls(kind, found["version"], found["filled_by"])
 
     @property
+    def source(self) -> str:
+        """The version whose model makes its vectors: its own, or the one that fills it."""
+        return self.filled_by or self.version
+
+    @property
     def name(self) -> str:
         """`v1`, or `v1_from_v2`: the end of its views' and stages' names."""
         return self.version + (f"{BETWEEN}{self.filled_by}" if self.filled_by else "")
@@ -113,6 +122,8 @@ class Catalogue(Settings):
     """By kind and old version: the newer versions that fill its spaces too."""
     stable: dict[str, str] = Field(default_factory=dict)
     """By stable name without its side (`star`): the pair behind it, such as `graph.v1`."""
+    services: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Further services than `ranker`: by stable name, the pair that this one reads instead."""
 
     @classmethod
     def load(cls, path: Path) -> "Catalogue":
@@ -177,9 +188,17 @@ class Catalogue(Settings):
             for new in entry.filled_by
         ]
 
-    def stable_pairs(self) -> dict[str, SpacePair]:
-        """Which pair rankers read, by stable name without its side."""
-        return {name: SpacePair.parse(pair) for name, pair in self.stable.items()}
+    def stable_pairs(self, service: str = RANKER) -> dict[str, SpacePair]:
+        """Which pair the rankers of a service read, by stable name without its side."""
+        if service != RANKER and service not in self.services:
+            known = ", ".join(self.all_services())
+            raise UsageError(f"no service {service!r}; known: {known} (spaces.toml)")
+        lines = self.stable | self.services.get(service, {})
+        return {name: SpacePair.parse(pair) for name, pair in lines.items()}
+
+    def all_services(self) -> list[str]:
+        """Names of the services that rankers read, `ranker` first."""
+        return [RANKER, *self.services]
 
     def spaces(self) -> list[str]:
         """Names of all spaces, sorted."""
@@ -216,12 +235,22 @@ class Catalogue(Settings):
 
     def _refuse_bad_names(self, path: Path) -> None:
         known = [str(pair) for pair in [*self.native_pairs(), *self.mapped_pairs()]]
-        for name, pair in self.stable.items():
-            if not STABLE.match(name) or pair not in known:
+        tables = {"stable": self.stable} | {f"services.{n}": t for n, t in self.services.items()}
+        for table, lines in tables.items():
+            for name, pair in lines.items():
+                if not STABLE.match(name) or pair not in known:
+                    raise DataError(
+                        path,
+                        f'[{table}] {name} = "{pair}"',
+                        f"Wanted a name of small letters and one of: {', '.join(known)}.",
+                    )
+        for service in self.services:
+            sides = [f"{known}_{side}" for known in self.all_services() for side in ENTITIES]
+            if not SERVICE.match(service) or service in (RANKER, *sides):
                 raise DataError(
                     path,
-                    f'[stable] {name} = "{pair}"',
-                    f"Wanted a name of small letters and one of: {', '.join(known)}.",
+                    f"[services.{service}]",
+                    f"Wanted a name of small letters that is not {RANKER} and names no side.",
                 )
 
 

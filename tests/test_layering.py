@@ -26,6 +26,7 @@ FORBIDDEN = {
     "star_features/serving": HEAVY,
     "star_features/ledger": {"feast", "pandas", "numpy"} | HEAVY,
     "star_features/erasure": {"feast", "pandas"} | HEAVY,
+    "star_features/release": HEAVY,
     "star_features/compat": {"feast", "pandas"} | HEAVY,
     "star_features/events": {"feast", "sqlalchemy", "duckdb"} | HEAVY,
     "pipelines": {"feature_repo", "dgl", "benchmarks", "tests"},

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.cli import compat, evaluate, show, weights
+from pipelines.cli import compat, consumers, evaluate, release, show, weights
 from pipelines.cli.erase import erase
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
@@ -46,6 +46,8 @@ app = typer.Typer(
 )
 app.add_typer(compat.app, name="compat")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(release.app, name="release")
+app.add_typer(consumers.app, name="consumers")
 app.command()(serve)
 app.command()(erase)
 app.command()(weights.convert)
@@ -227,12 +229,22 @@ def training_set(
 
 
 @app.command()
-def rank(force: ForceOption = False, home: HomeOption = None, repo: RepoOption = None) -> None:
-    """Train the downstream ranker, take its AUC on later interactions, score jobs online."""
+def rank(
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train it anew although a release moved its names.")
+    ] = False,
+    force: ForceOption = False,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """Train the downstream ranker, take its AUC on later interactions, score jobs online.
+
+    A ranker whose names a release has moved since is kept, and evaluated on what it reads now.
+    """
     from pipelines import rank as job
 
     place = Home.find(home, repo)
-    receipt = run_stage(place, job.stage(place), force)
+    receipt = run_stage(place, job.stage(place, retrain=retrain), force or retrain)
     show.ranked(console, place, receipt)
 
 

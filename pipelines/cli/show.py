@@ -75,6 +75,13 @@ def training_set(console: Console, receipt: Receipt) -> None:
 def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     """AUC by features and slice; then one member's best jobs, read online."""
     facts = receipt.facts
+    if moved := facts.get("kept"):
+        trained = ", ".join(f"{name} = {pair}" for name, pair in moved.items())
+        console.print(
+            f"The ranker is as it was, trained on {trained}: a release moved what it reads. "
+            "To train it on that: star rank --retrain",
+            soft_wrap=True,
+        )
     if reason := facts.get("not_trained"):
         console.print("[yellow]No ranker was trained:[/] ", end="")
         console.print(reason, markup=False)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, true, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from star_features.ledger.dialect import parts
@@ -166,6 +167,15 @@ def counts(ledger: Ledger, view: str, store: str) -> Counts:
     with ledger.read() as db:
         rows, pending = db.execute(asked.where(Vector.view == view, _not_buried(view))).one()
     return Counts(int(rows), int(pending))
+
+
+def count_absent(ledger: Ledger, view: str, other: str) -> int:
+    """Entities of a view that have no row in another one; no buried entity's."""
+    there = aliased(Vector)
+    same = and_(there.view == other, there.entity_id == Vector.entity_id)
+    asked = select(func.count()).where(Vector.view == view, ~exists().where(same))
+    with ledger.read() as db:
+        return int(db.execute(asked.where(_not_buried(view))).scalar_one())
 
 
 def forget_view(db: Connection, view: str) -> None:

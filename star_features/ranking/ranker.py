@@ -137,6 +137,10 @@ class Ranker:
             model.fit(matrix_NF, labels_N)
         return cls(schema, settings, seed, len(frame), model)
 
+    def retrained(self, frame: pd.DataFrame) -> "Ranker":
+        """A ranker of the same groups, settings and seed, trained on this set."""
+        return Ranker.fit(frame, self.schema.groups, self.settings, self.seed)
+
     def features(self, pairs: pd.DataFrame | Columns) -> PairFeatures:
         """Pair features, with a count of what was missing in each column."""
         return pair_features(pairs, self.schema)

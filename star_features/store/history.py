@@ -110,6 +110,10 @@ class History:
         """The space ids that stand beside its vectors: one, unless something went wrong."""
         return sorted(self._select("DISTINCT space")["space"].to_pylist())
 
+    def count_entities(self) -> int:
+        """How many entities have a row."""
+        return int(self._select(f"count(DISTINCT {self.key}) AS n")["n"][0].as_py())
+
     def count(self) -> int:
         return int(self._select("count(*) AS n")["n"][0].as_py())
 

@@ -106,6 +106,16 @@ def map_history(
     return new
 
 
+def count_unmapped(source: History, target: History, *, name: str) -> int:
+    """Rows of the source that the target does not tell through this map; see `map_history`."""
+    for history in (source, target):
+        history.ensure()
+    with duckdb.connect() as db:
+        counted = f"SELECT count(*) FROM ({_unmapped_sql(source, target, f'read.{source.key}')})"
+        (rows,) = db.execute(counted, {"name": f"{name} of "}).fetchall()[0]
+    return int(rows)
+
+
 def _drawn_sql(source: History, target: History) -> str:
     """Id and both vectors, in an order drawn by the seed; the newest of rows of one moment."""
     key = source.key
@@ -133,24 +143,28 @@ def _of_a_moment(history: History) -> str:
 
 def _unmapped(source: History, target: History, name: str, rows: int) -> Iterator[pa.Table]:
     """What the source says now and the target does not yet say through this map, in batches."""
-    key = source.key
+    columns = (
+        f"read.{source.key}, read.vector, read.space, read.event_timestamp, "
+        "$name || read.input_hash AS input_hash"
+    )
     with duckdb.connect() as db:
         db.execute("SET TimeZone='UTC'")
-        reader = db.execute(
-            f"""
-            SELECT read.{key}, read.vector, read.space, read.event_timestamp,
-                $name || read.input_hash AS input_hash
-            FROM {source.stored} AS read
-            SEMI JOIN ({_said(source)}) AS now
-            ON read.{key} = now.{key} AND read.event_timestamp = now.event_timestamp
-                AND read.input_hash = now.input_hash AND read.created = now.created
-            ANTI JOIN ({_said(target)}) AS done
-            ON read.{key} = done.{key} AND read.event_timestamp = done.event_timestamp
-                AND $name || read.input_hash = done.input_hash""",
-            {"name": f"{name} of "},
-        ).to_arrow_reader(rows)
-        for batch in reader:
+        asked = _unmapped_sql(source, target, columns)
+        for batch in db.execute(asked, {"name": f"{name} of "}).to_arrow_reader(rows):
             yield pa.Table.from_batches([batch])
+
+
+def _unmapped_sql(source: History, target: History, columns: str) -> str:
+    key = source.key
+    return f"""
+        SELECT {columns}
+        FROM {source.stored} AS read
+        SEMI JOIN ({_said(source)}) AS now
+        ON read.{key} = now.{key} AND read.event_timestamp = now.event_timestamp
+            AND read.input_hash = now.input_hash AND read.created = now.created
+        ANTI JOIN ({_said(target)}) AS done
+        ON read.{key} = done.{key} AND read.event_timestamp = done.event_timestamp
+            AND $name || read.input_hash = done.input_hash"""
 
 
 def _said(history: History) -> str:

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import apply, compat, graph, rank, score
+from pipelines import apply, compat, graph, rank, score, training_set
 from pipelines.cli.main import app
 from pipelines.home import Home
 from pipelines.receipts import read_receipt
+from pipelines.release import lifecycle, readers
+from pipelines.release.desk import Why
 from star_features.catalogue import ENTITIES, SpacePair
 from star_features.errors import MissingStage, SpaceMismatch, UsageError
 from star_features.store.feast_store import open_store
@@ -84,6 +86,7 @@ class Upgraded:
     home: Home
     before: pd.DataFrame  # scores of v1
     raw_swap: Exception | None  # what the ranker said when its name led to v2 itself
+    back: pd.DataFrame  # scores after a rollback
     said: dict[str, str]  # by command
 
 
@@ -105,13 +108,17 @@ def upgraded(small: Home, tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
     assert "seed = 1\n" in entry
     with (home.repo / "spaces.toml").open("a") as file:
         file.write("\n" + entry.replace("width = 256", "width = 16").replace("seed = 1\n", QUICK))
-    said = {line: typed(home, line) for line in commands(blocks("text")[0])}
+    shadow, promote, score_pairs, rollback = commands(blocks("text")[0])
+    said = {shadow: typed(home, shadow)}
     point(home, "graph.v2")
     raw_swap = error_of(lambda: scores(home))
-    point(home, re.search(r'star = "(.*)"', blocks("toml")[1])[1])
-    for line in commands(blocks("text")[1]):
-        said[line] = typed(home, line.replace("examples/pairs.csv", str(PAIRS)))
-    return Upgraded(home, before, raw_swap, said)
+    point(home, "graph.v1")
+    said[promote] = typed(home, promote)
+    typed(home, score_pairs.replace("examples/pairs.csv", str(PAIRS)))
+    typed(home, rollback)
+    back = scores(home)
+    typed(home, promote)
+    return Upgraded(home, before, raw_swap, back, said)
 
 
 def test_the_frozen_ranker_scores_vectors_of_the_new_model_in_the_old_space(
@@ -176,6 +183,28 @@ def test_every_row_of_the_new_history_is_mapped_at_its_own_time(upgraded) -> Non
         assert (mapped["created"] > new["created"].to_numpy()).all()
 
 
+def test_a_rollback_gives_every_pair_the_score_it_had(upgraded) -> None:
+    pd.testing.assert_frame_equal(upgraded.back, upgraded.before)
+
+
+def test_a_run_after_a_promotion_does_not_train_the_ranker_anew(upgraded, small) -> None:
+    home = upgraded.home
+    training_set.stage(home, home.towers()).run(home)
+    receipt = rank.stage(home).run(home, force=True)
+    assert receipt.facts["kept"] == {"star": "graph.v1"}
+    files = [(place.ranker / "model.skops").read_bytes() for place in (home, small)]
+    assert files[0] == files[1]
+    assert receipt.facts["auc"].keys() == {"frozen"}
+
+
+def test_the_ranker_is_registered_as_a_reader_of_what_it_was_trained_on(upgraded) -> None:
+    (known,) = readers.known(upgraded.home)
+    assert (known.name, known.service) == ("ranker", "ranker")
+    assert known.pairs == {"star": "graph.v1", "text": "text.v1"}
+    with pytest.raises(UsageError, match=r"still read(.|\n)*by ranker"):
+        lifecycle.retire(upgraded.home, "graph", "v1", Why("mia"))
+
+
 def test_a_second_mapping_adds_nothing_and_a_run_has_nothing_to_do(upgraded) -> None:
     home = upgraded.home
     assert compat.fit_stage(home, MAPPED).run(home).skipped
@@ -186,14 +215,14 @@ def test_a_second_mapping_adds_nothing_and_a_run_has_nothing_to_do(upgraded) -> 
 
 def test_the_table_of_a_fit_names_both_maps_and_their_figures(upgraded) -> None:
     home = upgraded.home
-    printed = upgraded.said["star compat fit graph v2 v1"]
+    printed = typed(home, "star compat report")
     facts = read_receipt(home, "fit.graph.v1_from_v2").facts
     for side in ENTITIES:
         assert f"{side}_graph_v2 → {side}_graph_v1" in printed
         assert f"{facts[side]['cosine']:.4f}" in printed
         assert facts[side]["pairs"] == len(native(home, "v2", side).latest())
         assert facts[side]["fitted_on"] < facts[side]["pairs"]
-    assert "Cosine by pairs" in typed(home, "star compat report")
+    assert "Cosine by pairs" in printed
 
 
 def test_reading_the_new_space_itself_is_refused_by_the_frozen_ranker(upgraded) -> None:

@@ -1,0 +1,128 @@
+"""
+Moving what readers read: every service of a release in one transaction of Feast's registry.
+
+    views = registered(store)                                  # {"ranker": {"job_star": "…"}}
+    repoint(store, {"ranker": {"job_star": "job_graph_v1_from_v2", "member_star": …}}, now)
+
+`feast apply` writes one service after the other. Between two of them, and for good after a kill,
+a client that reads members by one service and jobs by another would meet two versions. Here all
+rows change in one transaction (SQL registry) or one file (file registry). `FeatureReader` takes
+both sides from one row, so it never sees a half whoever wrote it.
+"""
+
+import copy
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from star_features.catalogue import ENTITIES
+from star_features.errors import MissingStage
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore
+
+Views = Mapping[str, Mapping[str, str]]
+"""By service and alias (`job_star`), a feature view's name."""
+
+
+def registered(store: "FeatureStore") -> dict[str, dict[str, str]]:
+    """What stands behind every alias of every service, as the registry says now."""
+    return {
+        service.name: {
+            projection.name_to_use(): projection.name
+            for projection in service.feature_view_projections
+        }
+        for service in store.registry.list_feature_services(store.project, allow_cache=False)
+    }
+
+
+def repoint(store: "FeatureStore", views: Views, now: datetime) -> list[str]:
+    """
+    Put these views behind these aliases, in every service of that name and its two sides.
+
+    Returns the names of the services that changed; none when all stood there already.
+
+    Raises:
+        MissingStage: a service or a view is not registered yet.
+    """
+    changed = [new for old, new in _services(store, views) if _aliases(old) != _aliases(new)]
+    if changed:
+        _write(store, changed, now)
+    return [service.name for service in changed]
+
+
+def _services(
+    store: "FeatureStore", views: Views
+) -> list[tuple["FeatureService", "FeatureService"]]:
+    """Each service of the release as it is, and as it shall be."""
+    from feast.errors import FeastObjectNotFoundException
+
+    pairs = []
+    try:
+        for service, aliases in views.items():
+            for name in (service, *(f"{service}_{entity}" for entity in ENTITIES)):
+                old = store.registry.get_feature_service(name, store.project, allow_cache=False)
+                pairs.append((old, _moved(store, old, aliases)))
+    except FeastObjectNotFoundException as error:
+        raise MissingStage(f"in Feast's registry: {error}", "star apply") from error
+    return pairs
+
+
+def _moved(
+    store: "FeatureStore", service: "FeatureService", aliases: Mapping[str, str]
+) -> "FeatureService":
+    """The service with other views behind some of its aliases, all else as it was."""
+    moved = copy.copy(service)
+    moved.feature_view_projections = [
+        _projection(store, projection, aliases.get(projection.name_to_use(), projection.name))
+        for projection in service.feature_view_projections
+    ]
+    return moved
+
+
+def _projection(store: "FeatureStore", old: Any, name: str) -> Any:
+    """The same features of another view, under the same alias."""
+    if name == old.name:
+        return old
+    view = store.registry.get_any_feature_view(name, store.project, allow_cache=False)
+    projection = view.with_name(old.name_to_use()).projection
+    wanted = {feature.name for feature in old.features}
+    projection.features = [field for field in projection.features if field.name in wanted]
+    return projection
+
+
+def _write(store: "FeatureStore", services: list["FeatureService"], now: datetime) -> None:
+    from feast.infra.registry.sql import SqlRegistry
+
+    registry = store.registry
+    for service in services:
+        service.last_updated_timestamp = now
+    if isinstance(registry, SqlRegistry):
+        _in_one_transaction(registry, store.project, services)
+    else:
+        # A file registry is written whole by the commit; a remote one row by row, and then the
+        # service of both sides comes first, which is the one that a FeatureReader takes.
+        for service in services:
+            registry.apply_feature_service(service, store.project, commit=False)
+        registry.commit()
+    store.refresh_registry()
+
+
+def _in_one_transaction(registry: Any, project: str, services: list["FeatureService"]) -> None:
+    from feast.infra.registry.sql import feature_services
+    from sqlalchemy import update
+
+    table = feature_services
+    with registry.write_engine.begin() as db:
+        for service in services:
+            this = (table.c.feature_service_name == service.name, table.c.project_id == project)
+            row = {
+                "feature_service_proto": service.to_proto().SerializeToString(),
+                "last_updated_timestamp": int(service.last_updated_timestamp.timestamp()),
+            }
+            if db.execute(update(table).where(*this).values(row)).rowcount != 1:
+                raise MissingStage(f"in Feast's registry: the service {service.name}", "star apply")
+
+
+def _aliases(service: "FeatureService") -> dict[str, str]:
+    return {p.name_to_use(): p.name for p in service.feature_view_projections}

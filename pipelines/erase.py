@@ -15,7 +15,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +23,12 @@ from typing import TYPE_CHECKING
 from pipelines.home import Home
 from pipelines.materialize import histories
 from pipelines.receipts import Facts, find_receipt, only_one
+from pipelines.recording import now_us, opened
 from star_features.catalogue import Entity
 from star_features.erasure.documents import forget_names, scrub
 from star_features.erasure.records import erase_records, named_records
 from star_features.erasure.residue import Searched, bare_bytes, compact, exact_bytes, search
-from star_features.erasure.rows import erase_rows, withhold_values
+from star_features.erasure.rows import erase_rows, owners, withhold_values
 from star_features.erasure.subject import Subject
 from star_features.erasure.traces import texts_alone, values_alone
 from star_features.errors import StoreError, UsageError
@@ -39,6 +39,8 @@ from star_features.online.remover import columnar
 from star_features.online.wire import entity_keys
 from star_features.progress import track
 from star_features.store.feast_store import config_path, online_files, open_store
+from star_features.store.history import History
+from star_features.store.recording import amending
 from star_features.tables.canonical import Tables
 from star_features.tables.receipt import SCHEMA
 
@@ -92,7 +94,7 @@ def run(
         StoreError: an online store from which single rows cannot be removed.
     """
     ids = list(dict.fromkeys(ids))
-    with only_one(home), _open(home) as ledger:
+    with only_one(home), opened(home) as ledger:
         store = _store(home)
         if not anyway:
             _refuse_unknown(home, ledger, entity, ids)
@@ -172,7 +174,12 @@ class _Job:
         paths = [p for p in _files(self.home, ".parquet") if self.home.tables not in p.parents]
         for path in track(paths, "erase rows", unit="file"):
             of_history = self.home.history in path.parents
-            self._count(path, erase_rows(path, self.subject, keep_empty=not of_history))
+            if not of_history:
+                self._count(path, erase_rows(path, self.subject, keep_empty=True))
+            elif owners(path, self.subject):
+                history = History.of_vectors(self.home.history, path.parents[1].name)
+                with amending(self.ledger, history, path, now_us()):
+                    self._count(path, erase_rows(path, self.subject))
         if (self.home.tables / SCHEMA).exists():
             for history in histories(self.home):
                 if history.folder.exists():
@@ -261,11 +268,10 @@ def receipt_path(home: Home, digest: str) -> Path:
 
 def _begin(ledger: Ledger, entity: Entity, ids: Sequence[str], why: str) -> list[Erasure]:
     """Tombstones for all, and what earlier runs have removed."""
-    now = datetime.now(UTC)
-    now_us = int(now.timestamp() * 1_000_000)
+    now = now_us()
     erasures = []
     with ledger.begin() as db:
-        bury(db, entity, ids, kind="erased", content_us=now_us, now_us=now_us, why=why)
+        bury(db, entity, ids, kind="erased", content_us=now, now_us=now, why=why)
         for id, digest in zip(ids, digests(db, entity, ids), strict=True):
             before = receipt_of(db, entity, id) or {}
             erasure = Erasure(entity, id, digest, why, _now())
@@ -304,15 +310,6 @@ def _store(home: Home) -> "FeatureStore | None":
     store = open_store(home.repo, home.path)
     columnar(store)
     return store
-
-
-@contextmanager
-def _open(home: Home) -> Iterator[Ledger]:
-    ledger = home.ledger()
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 def _files(home: Home, suffix: str) -> list[Path]:

@@ -85,8 +85,10 @@ class Part(Base):
     __tablename__ = "part"
     view: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    """Path below the view's folder: named by its content, never changed."""
+    """Path below the view's folder: named by its content; only an erasure changes it."""
     rows: Mapped[int]
+    sha256: Mapped[str | None]
+    """Of the file as it should be; None where it was taken in before this was asked."""
     recorded_us: Mapped[int]
 
 

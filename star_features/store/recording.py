@@ -9,13 +9,16 @@ between a part and the ledger, a home from before there was a ledger, and a part
 process wrote are all the same case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
+from star_features.files import sha256
 from star_features.ledger.dialect import insert_into
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Part
@@ -75,8 +78,23 @@ def _take_in(ledger: Ledger, history: History, name: str, now_us: int) -> int:
                 record(db, _as_computed(history, batch), now_us)
             rows += batch.num_rows
     with ledger.begin() as db:
-        _remember(db, history.view, name, rows, now_us)
+        _remember(db, history, name, rows, now_us)
     return rows
+
+
+@contextmanager
+def amending(ledger: Ledger, history: History, path: Path, now_us: int) -> Iterator[None]:
+    """Around rewriting, or removing, a part on purpose: the ledger then knows it as it is.
+
+    Killed in between, the part is unknown, and taken in again by the next `follow`.
+    """
+    name = str(path.relative_to(history.folder))
+    with ledger.begin() as db:
+        db.execute(delete(Part).where(Part.view == history.view, Part.name == name))
+    yield
+    if path.exists():
+        with ledger.begin() as db:
+            _remember(db, history, name, pq.read_metadata(path).num_rows, now_us)
 
 
 def _as_computed(history: History, batch: pa.RecordBatch) -> Computed:
@@ -97,6 +115,7 @@ def _as_computed(history: History, batch: pa.RecordBatch) -> Computed:
     )
 
 
-def _remember(db: Connection, view: str, name: str, rows: int, now_us: int) -> None:
-    row = {"view": view, "name": name, "rows": rows, "recorded_us": now_us}
+def _remember(db: Connection, history: History, name: str, rows: int, now_us: int) -> None:
+    row = {"view": history.view, "name": name, "rows": rows, "recorded_us": now_us}
+    row |= {"sha256": sha256(history.folder / name)}
     db.execute(insert_into(db, Part).values(row).on_conflict_do_nothing())

@@ -12,7 +12,6 @@ that an order and a layout are written down once per store.
 Shapes: N entities.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -178,6 +177,8 @@ class ColumnarStore(ABC):
 
     async def online_read_async(self, *args: Any, **kwargs: Any) -> list[ReadRow]:
         """`online_read` in a thread: quicker than the drivers' own asyncio (online_async.py)."""
+        import asyncio
+
         return await asyncio.to_thread(self.online_read, *args, **kwargs)
 
     def _read_features_per_fv(
@@ -220,6 +221,8 @@ class ColumnarStore(ABC):
             )
 
     async def _read_features_per_fv_async(self, *args: Any, **kwargs: Any) -> None:
+        import asyncio
+
         await asyncio.to_thread(self._read_features_per_fv, *args, **kwargs)
 
     def online_write_batch(

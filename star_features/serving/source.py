@@ -7,7 +7,6 @@ hundreds of wide vectors: every piece that arrives is a turn of the loop and a c
 (`benchmarks/online_async.py`). SQLite has no other way.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,5 +45,7 @@ class Source(ABC):
         self, service: str, member_id: str, job_ids: Sequence[str]
     ) -> tuple[Entities, Entities]:
         """`read`, while the event loop goes on. Cancelled, it is not waited for any longer."""
+        import asyncio  # a tenth of a second that who reads without it is spared
+
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self.read, service, member_id, job_ids)

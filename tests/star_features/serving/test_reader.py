@@ -191,11 +191,13 @@ def test_a_service_that_is_not_there_names_those_that_are(connect: Connect) -> N
         connect("rankr")
 
 
-def test_a_ranker_imports_neither_torch_nor_pandas_nor_feast() -> None:
-    code = (
-        "import sys, star_features.serving;"
-        "print([m for m in ('torch', 'dgl', 'pandas', 'feast', 'pyarrow') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    "module",
+    ["star_features.serving", "star_features.serving.over_http", "star_features.serving.packed"],
+)
+def test_a_ranker_starts_without_what_takes_long_to_import(module: str) -> None:
+    heavy = ("torch", "dgl", "pandas", "feast", "pyarrow", "asyncio", "pydantic")
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -31,7 +31,7 @@ from star_features.catalogue import ENTITIES, Entity, GraphVersion, SpacePair
 from star_features.errors import EmptyInput, UsageError
 from star_features.evaluation.protocols import Split
 from star_features.spaces import Space, VectorTable, digest
-from star_features.store.history import TIME, History, as_lists
+from star_features.store.history import TIME, History, as_lists, hash_inputs
 from star_features.tables.canonical import Tables
 
 EVERY = timedelta(days=7)
@@ -132,8 +132,20 @@ def _work(home: Home, version: str, wanted: GraphVersion, retrain: bool) -> Fact
 
 
 def text_vectors(home: Home, version: str) -> dict[str, VectorTable]:
-    """The newest text vector of every member and job."""
-    return {e: History.of_vectors(home.history, f"{e}_text_{version}").latest() for e in ENTITIES}
+    """The vector of every member's and job's text as the tables have it.
+
+    Not of the newest text that is known: an event may have told a later one, and its vector stands
+    in the history already.
+    """
+    return {entity: _vectors_of_texts(home, entity, version) for entity in ENTITIES}
+
+
+def _vectors_of_texts(home: Home, entity: Entity, version: str) -> VectorTable:
+    history = History.of_vectors(home.history, f"{entity}_text_{version}")
+    rows = Tables(home.tables).table(f"{entity}s", [history.key, "text"])
+    rows = rows.filter(pc.is_valid(rows["text"]))
+    hashes = pa.array(hash_inputs(rows["text"].to_pylist()), pa.string())
+    return history.latest_of(pa.table({history.key: rows[history.key], "input_hash": hashes}))
 
 
 def visible(tables: Tables, parts: Split) -> pa.Table:
@@ -222,16 +234,22 @@ def train_once(
     graph: Any, labels: pa.Table, settings: Any, folder: Path, checkpoint: Path
 ) -> tuple[Any, Facts]:
     """Train and save the model unless its folder is whole; load it, with the facts that name it."""
-    from star_features.graph.artefact import identity_of, load_model, read_manifest, save_model
+    from star_features.graph.artefact import save_model
     from star_features.graph.train import train_graph
 
     if not (folder / "manifest.json").exists():
         model, report = train_graph(graph, labels, settings, checkpoint)
         save_model(folder, model, report)
         shutil.rmtree(checkpoint, ignore_errors=True)
+    return load_trained(folder)
+
+
+def load_trained(folder: Path) -> tuple[Any, Facts]:
+    """A trained model, with the facts that name it."""
+    from star_features.graph.artefact import identity_of, load_model, read_manifest
+
     model, report = load_model(folder)
-    facts = report.to_json() | {"sha256": identity_of(read_manifest(folder))}
-    return model, facts
+    return model, report.to_json() | {"sha256": identity_of(read_manifest(folder))}
 
 
 def _checkpoint(home: Home, version: str) -> Path:
@@ -240,6 +258,30 @@ def _checkpoint(home: Home, version: str) -> Path:
 
 def _history(home: Home, entity: Entity, version: str) -> History:
     return History.of_vectors(home.history, f"{entity}_graph_{version}")
+
+
+@dataclass(frozen=True)
+class Newest:
+    """What the newest vectors of a version were made from, loaded and not trained."""
+
+    model: Any
+    graph: Any
+    moment: Moment
+    trained: Facts
+
+
+def newest(home: Home, version: str) -> Newest | None:
+    """The version's model and its graph as of the last snapshot; None where it is not trained."""
+    folder = home.model(f"graph_{version}")
+    if not (folder / "manifest.json").exists():
+        return None
+    model, trained = load_trained(folder)
+    wanted, tables = home.catalogue().graph_version(version), Tables(home.tables)
+    parts = roles(tables)
+    text = text_vectors(home, wanted.text)
+    graph = graph_of(tables, text, visible(tables, parts), wanted)
+    *_, last = moments(tables, parts)
+    return Newest(model, graph, last, trained)
 
 
 def moments(tables: Tables, parts: Split) -> Iterator[Moment]:
@@ -269,19 +311,21 @@ def _infer_all(
 ) -> Facts:
     """Append the vectors of every snapshot to the history of one entity's space."""
     history = _history(home, entity, version)
-    space = _space(history.view, model, trained, home)
+    space = space_of(history.view, model, trained)
     history.require_space(space.id)
     since = tables.table(f"{entity}s", [history.key, "updated_at"])
     new = 0
     with recorder(home) as known:
         for moment in moments(tables, parts):
-            rows = _snapshot(model, graph, entity, since, moment)
-            new += history.append(_as_history(rows, history, space, trained))
+            rows = _snapshot(model, graph, entity, since, moment, trained)
+            new += history.append(_as_history(rows, history, space))
             known(history)
     return {"rows": history.count(), "new": new, "width": space.width, "space": space.id}
 
 
-def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: Moment) -> pa.Table:
+def _snapshot(
+    model: Any, graph: Any, entity: Entity, since: pa.Table, moment: Moment, trained: Facts
+) -> pa.Table:
     """Vectors as of one moment, of everyone who is there before the next one.
 
     Whoever is newer than the moment sees it with his own content, and stands at his own time.
@@ -301,35 +345,35 @@ def _snapshot(model: Any, graph: Any, entity: Entity, since: pa.Table, moment: M
             "id": pa.array(ids.tolist(), pa.string()),
             "vector": as_lists(vectors_ND),
             "event_timestamp": event,
-            "input_hash": _input_hashes(moment, vectors_ND),
+            "input_hash": input_hashes(trained, moment, vectors_ND),
         }
     )
 
 
-def _input_hashes(moment: Moment, vectors_ND: Any) -> pa.Array:
+def input_hashes(trained: Facts, moment: Moment, vectors_ND: Any) -> pa.Array:
     """What a row is known by: past snapshots stay as they are, the newest follows its inputs."""
-    as_of = moment.at.isoformat()
+    as_of = f"{trained['sha256'][:16]} as of {moment.at.isoformat()}"
     if moment.until is not None:
         return pa.array([as_of] * len(vectors_ND), pa.string())
     rounded_ND = np.round(vectors_ND, 4) + 0.0  # no -0.0: threads may differ in the last bits
-    return pa.array([f"{as_of} {sha256(row.tobytes()).hexdigest()[:16]}" for row in rounded_ND])
+    hashes = [f"{as_of} {sha256(row.tobytes()).hexdigest()[:16]}" for row in rounded_ND]
+    return pa.array(hashes, pa.string())
 
 
-def _as_history(rows: pa.Table, history: History, space: Space, trained: Facts) -> pa.Table:
-    weights = pa.scalar(trained["sha256"][:16] + " as of ")
+def _as_history(rows: pa.Table, history: History, space: Space) -> pa.Table:
     return pa.table(
         {
             history.key: rows["id"],
             "vector": rows["vector"],
             "space": pa.array([space.id] * rows.num_rows, pa.string()),
-            "input_hash": pc.binary_join_element_wise(weights, rows["input_hash"], ""),
+            "input_hash": rows["input_hash"],
             "event_timestamp": rows["event_timestamp"],
             "created": pa.array([datetime.now(UTC)] * rows.num_rows, TIME),
         }
     )
 
 
-def _space(view: str, model: Any, trained: Facts, home: Home) -> Space:
+def space_of(view: str, model: Any, trained: Facts) -> Space:
     """Members and jobs share one identity, the model's: they are a pair."""
     return Space(
         view,

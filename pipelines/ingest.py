@@ -6,7 +6,6 @@ Ingest: anyone's tables become the canonical ones, and their categorical columns
 Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
 from star_features.ledger.tombstones import Graves, graves, revive
-from star_features.store.history import History, hash_inputs
+from star_features.store.history import History, hash_categories
 from star_features.tables.barred import Barred
 from star_features.tables.canonical import Tables
 from star_features.tables.read import read_dataset
@@ -104,7 +103,7 @@ def write_attributes(home: Home, tables: Tables, entity: str) -> int:
     history = History.of_attributes(home.history, entity, columns)
     rows = tables.table(f"{entity}s", [key, *columns, "updated_at"])
     values = zip(*(rows[column].to_pylist() for column in columns), strict=True)
-    hashes = hash_inputs([json.dumps([columns, row]) for row in values])
+    hashes = [hash_categories(columns, row) for row in values]
     newest = history.newest_hash()
     changed = [newest.get(i) != h for i, h in zip(rows[key].to_pylist(), hashes, strict=True)]
     now = pa.array([datetime.now(UTC)] * rows.num_rows, history.schema.field("created").type)

@@ -9,7 +9,16 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.cli import compat, consumers, evaluate, release, show, weights
+from pipelines.cli import (
+    compat,
+    consumers,
+    evaluate,
+    events,
+    quarantine,
+    release,
+    show,
+    weights,
+)
 from pipelines.cli.erase import erase
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
@@ -48,6 +57,8 @@ app.add_typer(compat.app, name="compat")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(release.app, name="release")
 app.add_typer(consumers.app, name="consumers")
+app.add_typer(events.app, name="events")
+app.add_typer(quarantine.app, name="quarantine")
 app.command()(serve)
 app.command()(erase)
 app.command()(weights.convert)

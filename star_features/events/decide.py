@@ -107,10 +107,10 @@ def _decide_interaction(
 
 
 def entities_of(
-    changes: Sequence[Change], interactions: Sequence[Interaction]
+    changes: Sequence[Change], interactions: Sequence[Interaction], others: Sequence[Key] = ()
 ) -> dict[str, list[str]]:
     """Ids that these events name, by entity, each once."""
-    named = [change.key for change in changes]
+    named = [*others, *(change.key for change in changes)]
     named += [end for interaction in interactions for end in interaction.ends]
     found: dict[str, dict[str, None]] = {"member": {}, "job": {}}
     for entity, id in named:

@@ -16,8 +16,9 @@ content.
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.elements import ColumnElement
 
 from star_features.ledger.dialect import insert_into, one_at_a_time, parts
 from star_features.ledger.ledger import Ledger
@@ -76,10 +77,8 @@ def claim(
         other.lease_until_us > now_us,
         other.holder != holder,
     )
-    free = or_(
-        Outbox.state == "waiting", and_(Outbox.state == "held", Outbox.lease_until_us <= now_us)
-    )
-    chosen = select(Outbox.id).where(Outbox.topic == topic, free, Outbox.key.not_in(elsewhere))
+    mine = Outbox.topic == topic, Outbox.state == "waiting"
+    chosen = select(Outbox.id).where(*mine, Outbox.key.not_in(elsewhere))
     chosen = chosen.order_by(Outbox.id).limit(most)
     taken = (
         update(Outbox)
@@ -93,6 +92,7 @@ def claim(
     )
     with ledger.begin() as db:
         one_at_a_time(db, CLAIMING)
+        db.execute(update(Outbox).where(*_ended(topic, now_us)).values(state="waiting"))
         rows = db.execute(taken.returning(*(getattr(Outbox, name) for name in Held._fields)))
         return sorted(Held(*row) for row in rows)
 
@@ -118,6 +118,14 @@ def give_back(db: Connection, topic: str, holder: str) -> None:
     db.execute(update(Outbox).where(held).values(state="waiting", holder=None, lease_until_us=None))
 
 
+def claimable(db: Connection, topic: str, now_us: int) -> bool:
+    """Whether there is anything to claim, unless another one holds its key."""
+    for which in ((Outbox.topic == topic, Outbox.state == "waiting"), _ended(topic, now_us)):
+        if db.execute(select(Outbox.id).where(*which).limit(1)).first() is not None:
+            return True
+    return False
+
+
 def waiting(db: Connection, topic: str) -> int:
     """How many events of a topic are not done."""
     asked = select(func.count()).where(Outbox.topic == topic, Outbox.state != "done")
@@ -137,7 +145,17 @@ def last_place(db: Connection, topic: str) -> int:
     return int(db.execute(asked).scalar_one())
 
 
-def sweep(db: Connection, topic: str, before_us: int) -> int:
-    """Remove events that were put in before this time and are done; how many."""
-    old = and_(Outbox.topic == topic, Outbox.state == "done", Outbox.at_us < before_us)
-    return int(db.execute(delete(Outbox).where(old)).rowcount)
+def _ended(topic: str, now_us: int) -> tuple[ColumnElement[bool], ...]:
+    """Events whose holder has not renewed its lease."""
+    return Outbox.topic == topic, Outbox.state == "held", Outbox.lease_until_us <= now_us
+
+
+def sweep(db: Connection, topic: str, before_us: int, *, undone: bool = False) -> int:
+    """Remove events that were put in before this time and are done; how many.
+
+    Args:
+        undone: whether they are done or not, of a topic that is only looked at.
+    """
+    old = and_(Outbox.topic == topic, Outbox.at_us < before_us)
+    gone = delete(Outbox).where(old if undone else and_(old, Outbox.state == "done"))
+    return int(db.execute(gone).rowcount)

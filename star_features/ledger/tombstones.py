@@ -124,6 +124,11 @@ def revive(db: Connection, entity: str, times_us: Mapping[str, int]) -> int:
     return removed
 
 
+def deleted_at(db: Connection, entity: str, ids: Iterable[str]) -> dict[str, int]:
+    """When those of these ids that are deleted were gone."""
+    return dict(_deleted_among(db, entity, dict.fromkeys(ids, 0)))
+
+
 def buried_ids(db: Connection, entity: str) -> dict[str, int]:
     """Every deleted id, and when it was gone. The erased are known by `erased_among` only."""
     rows = select(Tombstone.entity_id, Tombstone.content_us).where(

@@ -21,7 +21,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, true, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -67,6 +79,15 @@ class Newest(NamedTuple):
     space: str
     input_hash: str
     checksum: str
+    content_us: int
+    computed_us: int
+
+
+class Place(NamedTuple):
+    """A row of the history: whose it is, from what, and its two times."""
+
+    entity_id: str
+    input_hash: str
     content_us: int
     computed_us: int
 
@@ -123,6 +144,22 @@ def mark_online(db: Connection, view: str, rows: Sequence[Newest], store: str, n
         _DIALECTS[db.dialect.name].mark(db, view, rows, store, now_us)
 
 
+def in_history(db: Connection, view: str, places: Sequence[Place], now_us: int) -> None:
+    """These rows are in the history, computed when it says: it may have had them before."""
+    if not places:
+        return
+    same = and_(
+        Vector.view == view,
+        Vector.entity_id == bindparam("of"),
+        Vector.input_hash == bindparam("made_from"),
+        Vector.content_us == bindparam("at"),
+        Vector.history_us.is_(None),
+    )
+    found = update(Vector).where(same).values(computed_us=bindparam("by"), history_us=now_us)
+    names = ("of", "made_from", "at", "by")
+    db.execute(found, [dict(zip(names, place, strict=True)) for place in places])
+
+
 def mark_pending(db: Connection, view: str, ids: Sequence[str] | None = None) -> None:
     """What the online store holds of these entities, or of all, is not to be relied on."""
     chosen = update(Vector).where(Vector.view == view).values(online_us=None, online_store=None)
@@ -158,6 +195,17 @@ def extremes(ledger: Ledger, view: str, store: str, most: int) -> list[Newest]:
 def newest(ledger: Ledger, view: str, page: int = PAGE) -> Iterator[list[Newest]]:
     """Every row of a view, by id, a page at a time; no buried entity's."""
     yield from _pages(ledger, view, true(), page)
+
+
+def newest_of(db: Connection, view: str, ids: Sequence[str]) -> dict[str, Newest]:
+    """The newest row of these entities, buried or not."""
+    fields = [getattr(Vector, name) for name in Newest._fields]
+    found: dict[str, Newest] = {}
+    for part in parts(ids):
+        named = and_(Vector.view == view, Vector.entity_id.in_(part))
+        rows = db.execute(select(*fields).where(named))
+        found.update({row.entity_id: Newest(*row) for row in rows})
+    return found
 
 
 def counts(ledger: Ledger, view: str, store: str) -> Counts:

@@ -12,6 +12,7 @@ and renamed, and its name is the digest of its rows: killed and run again, nothi
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,15 +134,45 @@ class History:
 
     def latest(self) -> VectorTable:
         """The newest vector of every entity, sorted by id."""
-        newest = self._newest(f"{self.key}, vector, space").sort_by(self.key)
-        spaces = pc.unique(newest["space"]).to_pylist()
+        return self._as_vectors(self._newest(f"{self.key}, vector, space").sort_by(self.key))
+
+    def latest_of(self, inputs: pa.Table) -> VectorTable:
+        """The vector that was made last from this input of each entity, sorted by id.
+
+        Args:
+            inputs: id and `input_hash`; an entity without a vector of that input is left out.
+        """
+        self.ensure()
+        with self._database() as db:
+            db.register("inputs", inputs)
+            found = db.execute(
+                f"SELECT {self.key}, vector, space FROM {self.stored} "
+                f"SEMI JOIN inputs USING ({self.key}, input_hash) "
+                f"QUALIFY row_number() OVER (PARTITION BY {self.key} "
+                f"ORDER BY {NEWEST}) = 1 ORDER BY {self.key}"
+            ).to_arrow_table()
+        return self._as_vectors(found)
+
+    def like(self, rows: pa.Table) -> pa.Table:
+        """The stored rows of the same entities, times and inputs, without their features; of those
+        that were computed more than once the last."""
+        known = f"{self.key}, event_timestamp, input_hash"
+        with self._database() as db:
+            db.register("wanted", rows.select([self.key, "event_timestamp", "input_hash"]))
+            return db.execute(
+                f"SELECT {known}, max(created) AS created FROM {self.stored} "
+                f"SEMI JOIN wanted USING ({known}) GROUP BY {known}"
+            ).to_arrow_table()
+
+    def _as_vectors(self, rows: pa.Table) -> VectorTable:
+        spaces = pc.unique(rows["space"]).to_pylist()
         if len(spaces) > 1:
             raise SpaceMismatch(got=spaces[1], wanted=spaces[0])
-        vectors = newest["vector"].combine_chunks()
+        vectors = rows["vector"].combine_chunks()
         return VectorTable(
             space=spaces[0] if spaces else self.view,
-            ids=np.asarray(newest[self.key].to_pylist(), dtype=np.str_),
-            vectors_ND=as_matrix(vectors, newest.num_rows),
+            ids=np.asarray(rows[self.key].to_pylist(), dtype=np.str_),
+            vectors_ND=as_matrix(vectors, rows.num_rows),
         )
 
     def _unseen(self, rows: pa.Table) -> pa.Table:
@@ -226,6 +257,11 @@ class History:
 def hash_inputs(values: Sequence[str]) -> list[str]:
     """The `input_hash` of each input: SHA-256, 32 hex digits."""
     return [hashlib.sha256(value.encode()).hexdigest()[:32] for value in values]
+
+
+def hash_categories(columns: Sequence[str], values: Sequence[str | None]) -> str:
+    """The `input_hash` of one row of categorical features."""
+    return hash_inputs([json.dumps([list(columns), list(values)])])[0]
 
 
 def as_lists(vectors_ND: np.ndarray) -> pa.Array:

@@ -112,8 +112,13 @@ def count_unmapped(source: History, target: History, *, name: str) -> int:
         history.ensure()
     with duckdb.connect() as db:
         counted = f"SELECT count(*) FROM ({_unmapped_sql(source, target, f'read.{source.key}')})"
-        (rows,) = db.execute(counted, {"name": f"{name} of "}).fetchall()[0]
+        (rows,) = db.execute(counted, {"name": mapped_hash(name, "")}).fetchall()[0]
     return int(rows)
+
+
+def mapped_hash(name: str, input_hash: str) -> str:
+    """The `input_hash` of a mapped row: the map, and what the row it was made from is known by."""
+    return f"{name} of {input_hash}"
 
 
 def _drawn_sql(source: History, target: History) -> str:
@@ -150,7 +155,7 @@ def _unmapped(source: History, target: History, name: str, rows: int) -> Iterato
     with duckdb.connect() as db:
         db.execute("SET TimeZone='UTC'")
         asked = _unmapped_sql(source, target, columns)
-        for batch in db.execute(asked, {"name": f"{name} of "}).to_arrow_reader(rows):
+        for batch in db.execute(asked, {"name": mapped_hash(name, "")}).to_arrow_reader(rows):
             yield pa.Table.from_batches([batch])
 
 

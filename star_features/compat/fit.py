@@ -45,11 +45,11 @@ class FitSettings(Settings):
     )
     """What to try; held-out cosine decides."""
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0), min_length=1
+        default=(1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0), min_length=1
     )
     """Ridge penalties to try, as multiples of the mean variance of a source coordinate."""
     joint_strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0, 1e2, 1e6), min_length=1
+        default=(1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0, 1e2, 1e6), min_length=1
     )
     """The same, where the penalty is on the way from a trained map."""
     scale: Literal["none", "spread", "least_squares"] = "none"

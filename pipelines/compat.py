@@ -6,7 +6,9 @@ Compat: rankers of an old version go on reading its language while a newer model
     star compat apply graph v1 --from v2    the whole history of v2, told in the spaces of v1
 
 A pair of maps is fitted once and kept, as a model is; `star compat fit` is what fits it anew. A
-map is made from entities that have a vector of the same moment in both versions.
+map is made from entities that have a vector of the same moment in both versions. Where the newer
+version was trained together with maps into the older one (`[graph.v2.compat]`), the fit begins at
+those.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from typing import Any
 from pydantic import Field
 
 from pipelines.home import Home
+from pipelines.joint import trained_weight
 from pipelines.receipts import Facts, Receipt, Stage, find_receipt, read_receipt
 from pipelines.recording import recorder
 from star_features.catalogue import BETWEEN, ENTITIES, KINDS, Entity, SpacePair
@@ -163,7 +166,7 @@ def _fit(
         try:
             source, target = _histories(home, pair, entity)
             kept = None if entity in refit else _kept(last, entity, source, target)
-            facts[entity] = kept or _fit_side(home, source, target, settings)
+            facts[entity] = kept or _fit_side(home, pair, source, target, settings)
         except EmptyInput as reason:
             # A tower that could not be trained: the rest of the run goes on without it.
             return {"not_trained": str(reason)}
@@ -177,9 +180,11 @@ def _kept(last: Receipt | None, entity: Entity, source: History, target: History
     return fact if fact and ends.items() <= fact.items() else None
 
 
-def _fit_side(home: Home, source: History, target: History, settings: MapSettings) -> Facts:
+def _fit_side(
+    home: Home, pair: SpacePair, source: History, target: History, settings: MapSettings
+) -> Facts:
     pairs = pairs_between(source, target, most=settings.pairs, seed=settings.fit.seed)
-    found = fit_and_check(pairs, settings.fit)
+    found = fit_and_check(pairs, settings.fit, trained_weight(home, pair, pairs.target))
     return {"map": save_map(found.map, home.maps).name} | _figures(found, len(pairs))
 
 

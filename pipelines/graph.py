@@ -11,7 +11,7 @@ attributes are seen, not even by others who are new. What is in the history stay
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -23,12 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines import joint
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from pipelines.recording import forget_views, recorder
 from pipelines.roles import roles
 from star_features.catalogue import ENTITIES, Entity, GraphVersion, SpacePair
-from star_features.errors import EmptyInput, UsageError
+from star_features.errors import EmptyInput, MissingStage, UsageError
 from star_features.evaluation.protocols import Split
 from star_features.spaces import Space, VectorTable, digest
 from star_features.store.history import TIME, History, as_lists, hash_inputs
@@ -58,7 +59,11 @@ def stage(home: Home, version: str = "v1", *, retrain: bool = False) -> Stage:
     return Stage(
         name=f"graph.{version}",
         settings=wanted.model_dump(),
-        after=["ingest", f"encode.{wanted.text}"],
+        after=[
+            "ingest",
+            f"encode.{wanted.text}",
+            *(f"graph.{old}" for old in joint.targets_of(wanted)),
+        ],
         outputs=[home.history / f"{entity}_graph_{version}" for entity in ENTITIES],
         work=lambda: _work(home, version, wanted, retrain),
     )
@@ -196,16 +201,46 @@ def _model(
     folder = home.model(f"graph_{version}")
     settings = settings_of(wanted, tables)
     _refuse_seen_labels(folder, version, parts)
-    model, trained = train_once(graph, parts.history, settings, folder, _checkpoint(home, version))
+    model, trained = train_once(
+        graph,
+        parts.history,
+        settings,
+        folder,
+        _checkpoint(home, version),
+        lambda: joint.joint_of(
+            wanted, graph, parts.history, settings, lambda old: _older(home, old, parts, tables)
+        ),
+    )
     if not (folder / TRAINED_ON).exists():
         pq.write_table(_pairs(parts.history), folder / TRAINED_ON)
-    if type(settings).model_validate(trained["settings"]) != settings:  # old models lack new keys
+    same = (
+        type(settings).model_validate(trained["settings"]) == settings
+    )  # old models lack new keys
+    if not same or (trained.get("joint") or {}).get("settings") != joint.asked(wanted):
         raise UsageError(
             f"[graph.{version}] has other settings than the model in {folder} was trained with.\n"
             "A version that is served does not change: add the next one to spaces.toml, or train "
             f"this one anew: star graph --version {version} --retrain"
         )
     return model, trained
+
+
+def _older(home: Home, version: str, parts: Split, tables: Tables) -> joint.Older:
+    """An older version as it is served, to train a newer one together with.
+
+    Raises:
+        MissingStage: it has no model.
+    """
+    folder, wanted = home.model(f"graph_{version}"), home.catalogue().graph_version(version)
+    if not (folder / "manifest.json").exists():
+        raise MissingStage(f"the model of graph {version}", f"star graph --version {version}")
+    model, trained = load_trained(folder)
+    text = text_vectors(home, wanted.text)
+    return joint.Older(
+        model,
+        graph_of(tables, text, visible(tables, parts), wanted),
+        {e: space_of(f"{e}_graph_{version}", model, trained).id for e in ENTITIES},
+    )
 
 
 def _pairs(rows: pa.Table) -> pa.Table:
@@ -231,21 +266,30 @@ def _refuse_seen_labels(folder: Path, version: str, parts: Split) -> None:
 
 
 def train_once(
-    graph: Any, labels: pa.Table, settings: Any, folder: Path, checkpoint: Path
+    graph: Any,
+    labels: pa.Table,
+    settings: Any,
+    folder: Path,
+    checkpoint: Path,
+    joint: Callable[[], Any] = lambda: None,
 ) -> tuple[Any, Facts]:
-    """Train and save the model unless its folder is whole; load it, with the facts that name it."""
+    """Train and save the model unless its folder is whole; load it, with the facts that name it.
+
+    Args:
+        joint: gives the older versions to train together with, if it comes to training.
+    """
     from star_features.graph.artefact import save_model
-    from star_features.graph.train import train_graph
+    from star_features.graph.train import train_jointly
 
     if not (folder / "manifest.json").exists():
-        model, report = train_graph(graph, labels, settings, checkpoint)
-        save_model(folder, model, report)
+        trained = train_jointly(graph, labels, settings, joint(), checkpoint)
+        save_model(folder, trained.model, trained.report, trained.maps)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return load_trained(folder)
 
 
 def load_trained(folder: Path) -> tuple[Any, Facts]:
-    """A trained model, with the facts that name it."""
+    """A saved model, with the facts that name it."""
     from star_features.graph.artefact import identity_of, load_model, read_manifest
 
     model, report = load_model(folder)

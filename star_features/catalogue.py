@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from star_features.errors import DataError, UsageError
 from star_features.files import Settings
+from star_features.graph.settings import JointSettings
 
 Entity = Literal["member", "job"]
 ENTITIES: tuple[Entity, ...] = ("member", "job")
@@ -59,6 +60,8 @@ class GraphVersion(Settings):
     """The text version whose vectors its nodes carry, for example `v1`."""
     network: dict[str, Any] = Field(default_factory=dict)
     """Settings of the network and its training: see star_features.graph.GraphSettings."""
+    compat: JointSettings | None = None
+    """Older versions that it is trained together with maps into; None: trained alone."""
 
 
 class Mapped(Settings):
@@ -147,6 +150,7 @@ class Catalogue(Settings):
                     f"[graph.{name}] asks for text version {version.text!r}",
                     f"Known text versions: {', '.join(catalogue.text) or 'none'}.",
                 )
+        catalogue._refuse_bad_targets(path)
         catalogue._refuse_bad_maps(path)
         catalogue._refuse_bad_names(path)
         return catalogue
@@ -211,6 +215,17 @@ class Catalogue(Settings):
     def _of_kind(self, kind: Kind) -> Mapping[str, TextVersion | GraphVersion]:
         return self.text if kind == "text" else self.graph
 
+    def _refuse_bad_targets(self, path: Path) -> None:
+        for name, version in self.graph.items():
+            older = [known for known in self.graph if _number(known) < _number(name)]
+            for target in version.compat.targets if version.compat else ():
+                if target not in older:
+                    raise DataError(
+                        path,
+                        f"[graph.{name}.compat] has the target {target!r}",
+                        f"Wanted older graph versions; known: {', '.join(older) or 'none'}.",
+                    )
+
     def _refuse_bad_maps(self, path: Path) -> None:
         for pair in self.mapped_pairs():
             entry = f"[mapped.{pair.kind}.{pair.version}] from = {pair.filled_by!r}"
@@ -256,6 +271,11 @@ class Catalogue(Settings):
 
 def _views(pairs: list[SpacePair]) -> list[str]:
     return sorted(pair.view(entity) for entity in ENTITIES for pair in pairs)
+
+
+def _number(version: str) -> int:
+    digits = version.removeprefix("v")
+    return int(digits) if digits.isdigit() else 0
 
 
 def _named(known: Mapping[str, V], kind: str, version: str) -> V:

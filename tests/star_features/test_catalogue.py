@@ -89,3 +89,29 @@ def test_a_pair_is_read_back_from_its_text_and_from_its_views(load, pair) -> Non
 def test_a_name_that_is_no_view_is_refused(load, name) -> None:
     with pytest.raises(UsageError, match="is no space"):
         load("").of_view(name)
+
+
+def test_a_version_may_be_trained_together_with_older_ones_under_one_dial(load) -> None:
+    more = '[graph.v4]\nwidth = 8\ntext = "v1"\n[graph.v4.compat]\ntargets = ["v1", "v3"]\n'
+    version = load(more + "weight = 4.0\n").graph_version("v4")
+    assert (version.compat.targets, version.compat.weight) == (("v1", "v3"), 4.0)
+    assert load(more).graph_version("v3").compat is None
+
+
+@pytest.mark.parametrize(
+    ("compat", "said"),
+    [
+        ('targets = ["v9"]', "has the target 'v9'"),
+        ('targets = ["v2"]', "has the target 'v2'"),
+        ('targets = ["v3"]', "has the target 'v3'"),
+        ("targets = []", "at least 1 item"),
+        ('targets = ["v1"]\nweight = -1.0', "greater than or equal to 0"),
+        ('targets = ["v1"]\nwieght = 1.0', "wieght"),
+    ],
+)
+def test_a_bad_target_is_refused(tmp_path, compat, said) -> None:
+    path = tmp_path / "spaces.toml"
+    second = '[graph.v2]\nwidth = 200\ntext = "v1"\n'
+    path.write_text(BASE.replace(second, f"{second}[graph.v2.compat]\n{compat}\n"))
+    with pytest.raises(DataError, match=said):
+        Catalogue.load(path)

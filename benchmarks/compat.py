@@ -1,7 +1,7 @@
 """
 What does a frozen ranker lose when the model behind its vectors changes, and what do maps save?
 
-    python -m benchmarks.compat [--quick] [--out FOLDER] [--worlds demo,applications] [--seeds 0,1,2]
+    python -m benchmarks.compat [--quick] [--out FOLDER] [--worlds demo] [--seeds 0,1,2]
     python -m benchmarks.compat --table     # only what is there already
 
 Five versions in a row, as real life has them: v1 frozen text and graph, v2 tuned text, v3 more data
@@ -20,10 +20,16 @@ the experiment goes on. `--quick`: one simulated world of 500 members, two versi
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import report
+from benchmarks.compat_lab import tell
 from benchmarks.compat_lab.compared import (
     Frozen,
     compared,
@@ -34,10 +40,9 @@ from benchmarks.compat_lab.compared import (
 from benchmarks.compat_lab.plan import QUICK, VERSIONS, Plan, WorldName, settle
 from benchmarks.compat_lab.versions import jointly
 from benchmarks.compat_lab.worlds import World
-from star_features.files import read_json, write_json
+from star_features.errors import EmptyInput
+from star_features.files import write_json
 from star_features.progress import bar
-
-Row = Any
 
 
 def main() -> None:
@@ -47,6 +52,7 @@ def main() -> None:
     settle(folder, plan)
     if not options.table:
         run(plan, folder)
+    say(folder, plan)
 
 
 def asked() -> argparse.Namespace:
@@ -121,6 +127,59 @@ class Worlds:
         path = self.rows / f"{self.name}-{self.seed}-{name}.json"
         if not path.exists():
             write_json(path, make())
+
+
+def say(folder: Path, plan: Plan) -> None:
+    """Every table of the rows there are, the picture of the dial, and the claims."""
+    rows, turned, apart = (tell.rows_of(folder, kind) for kind in ("versions", "dial", "distances"))
+    if not rows:
+        raise EmptyInput(folder / "rows", "no row yet", "Run: python -m benchmarks.compat")
+    console = Console(width=140)
+    columns = ["", *tell.WAYS]
+    for title, heads, lines in (
+        (
+            "AUC by ranker, mean of worlds, versions, seeds",
+            ["ranker", "feels a swap", "recovered, fitted", "recovered, joint", *tell.WAYS],
+            tell.table_of_rankers(rows),
+        ),
+        (
+            "Who is new since the promotion",
+            ["world", "slice", *tell.WAYS],
+            tell.table_of_slices(rows),
+        ),
+        (
+            "Direct against chained",
+            ["distance", "pairs", "direct", "chained", "gain"],
+            tell.table_of_distances(apart),
+        ),
+    ):
+        print_table(console, title, heads, lines)
+    points = list(tell.points_of_dial(turned, rows))
+    if points:
+        simulated = [row["world"] for row in rows if row["simulated"]]
+        tell.draw(folder / "dial.png", points, simulated)
+        lines = [list(point.values()) for point in points]
+        print_table(
+            console, f"The dial, {plan.dialled} ({folder / 'dial.png'})", list(points[0]), lines
+        )
+    for line in tell.left_out(rows):
+        console.print(f"Left out, as a raw swap costs it no more than chance: {line}")
+    report(
+        "Frozen rankers over versions: mean of those that feel a swap",
+        ["version", *columns],
+        tell.table_of_versions(rows),
+        tell.claims_of(rows, apart),
+        plan.seeds[0],
+    )
+
+
+def print_table(
+    console: Console, title: str, heads: Sequence[str], lines: Sequence[Sequence[object]]
+) -> None:
+    table = Table(*heads, title=title)
+    for line in lines:
+        table.add_row(*(f"{cell:,.4g}" if isinstance(cell, float) else str(cell) for cell in line))
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def raw(member_LD: Vectors, job_LD: Vectors) -> Vectors:
 
 
 def dot(member_LD: Vectors, job_LD: Vectors) -> Vectors:
-    return np.einsum("ld,ld->l", member_LD, job_LD)[:, None]
+    return np.asarray(np.einsum("ld,ld->l", member_LD, job_LD)[:, None])
 
 
 def all_of_it(member_LD: Vectors, job_LD: Vectors) -> Vectors:

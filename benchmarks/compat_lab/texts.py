@@ -83,14 +83,8 @@ def _tuned(world: World, plan: Plan, base: EncoderSettings) -> dict[str, Any]:
     from star_features.text.training.train import train_text
 
     steps, batch = plan.tuning
-    settings = TrainSettings(
-        max_steps=steps,
-        effective_batch=batch,
-        validation_pairs=400,
-        validate_every=8,
-        seed=world.seed,
-        threads=1,
-    )
+    chosen = {"max_steps": steps, "effective_batch": batch, "seed": world.seed, "threads": 1}
+    settings = TrainSettings.model_validate(chosen | {"validation_pairs": 400, "validate_every": 8})
     pairs = Pairs.of(training_pairs(world.tables, world.learned_from(early=True)))
     trained = train_text(pairs, base, settings, world.folder / "models" / "text.checkpoint")
     save(world.folder / "models" / "text", trained)

@@ -11,7 +11,6 @@ promoted, the same in all versions. Models and vectors lie on disk once they are
 Shapes: L labels, P entities to fit on, N entities, D width.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,14 +78,13 @@ class Tower:
 
     @cached_property
     def settings(self) -> GraphSettings:
-        time = "strict" if self.world.tables.has_times else "none"
-        return GraphSettings(
-            output=self.version.width,
-            seed=100 * self.world.seed + self.version.seed,
-            time=time,
-            threads=1,
-            **dict(self.plan.network),
-        )
+        facts = {
+            "output": self.version.width,
+            "seed": 100 * self.world.seed + self.version.seed,
+            "time": "strict" if self.world.tables.has_times else "none",
+            "threads": 1,
+        }
+        return GraphSettings.model_validate(facts | dict(self.plan.network))
 
     def graph(self, text: str, early: bool) -> JobGraph:
         """With this text; edges that a training sees (`early`), or that are there to serve."""
@@ -104,7 +102,7 @@ class Tower:
 
     def spaces(self) -> dict[str, str]:
         weights = read_manifest(self.folder)["files"]["weights.safetensors"][:12]
-        return {e: f"{e}_graph_{self.version.name}@{weights}" for e in ENTITIES}
+        return {str(e): f"{e}_graph_{self.version.name}@{weights}" for e in ENTITIES}
 
     def told(self) -> Told:
         path = self.folder / "told.safetensors"
@@ -114,15 +112,23 @@ class Tower:
             save_file(arrays, aside)
             aside.rename(path)
         arrays = load_file(path)
-        parts = {
-            what: {e: arrays[f"{what}.{e}"] for e in ENTITIES}
+        labels, stale, pairs = (
+            {str(e): arrays[f"{what}.{e}"] for e in ENTITIES}
             for what in ("labels", "stale", "pairs")
-        }
+        )
         maps = load_maps(self.folder)
         weights = {space: weight_DE for space, (weight_DE, _) in maps.items()}
         biases = {space: bias_E for space, (_, bias_E) in maps.items()}
         facts = read_json(self.folder / "facts.json")
-        return Told(**parts, spaces=self.spaces(), trained_maps=weights, biases=biases, facts=facts)
+        return Told(
+            labels=labels,
+            stale=stale,
+            pairs=pairs,
+            spaces=self.spaces(),
+            trained_maps=weights,
+            biases=biases,
+            facts=facts,
+        )
 
     def _train(self) -> None:
         version, start = self.version, perf_counter()
@@ -244,8 +250,3 @@ def jointly(world: World, plan: Plan, version: Version, weight: float | None = N
     targets = [alone(world, plan, v) if v.name == OLD else jointly(world, plan, v) for v in older]
     name = f"{version.name}-joint"
     return Tower(world, plan, version, name, tuple(targets), settings)
-
-
-def trained_from(towers: Sequence[Tower]) -> dict[str, dict[str, Any]]:
-    """How each tower was trained, by name."""
-    return {tower.name: tower.told().facts for tower in towers}

@@ -30,7 +30,7 @@ from pipelines.home import Home
 from pipelines.roles import label_frame
 from star_features.catalogue import ENTITIES
 from star_features.errors import DataError
-from star_features.evaluation.protocols import Split, split
+from star_features.evaluation.protocols import Protocol, Split, split
 from star_features.tables.canonical import Tables
 
 SHARED = Path("../shared/data/resume_applications")
@@ -61,7 +61,7 @@ class World:
         else:
             ingest.stage(home, real(), CONFIG).run(home)
         tables = Tables(home.tables)
-        protocol = "time-split" if tables.has_times else "leave-one-out"
+        protocol: Protocol = "time-split" if tables.has_times else "leave-one-out"
         parts = split(tables.interactions(), protocol, seed=seed)
         return cls(name, seed, folder, tables, parts, _labels(tables, parts, plan.labels, seed))
 
@@ -78,7 +78,7 @@ class World:
     @cached_property
     def since(self) -> dict[str, tuple[NDArray[np.str_], NDArray[np.datetime64]]]:
         """By entity: ids, and when each became what it is."""
-        found = {}
+        found: dict[str, tuple[NDArray[np.str_], NDArray[np.datetime64]]] = {}
         for entity in ENTITIES:
             rows = self.tables.table(f"{entity}s", [f"{entity}_id", "updated_at"])
             ids = np.asarray(rows[0].to_pylist(), dtype=np.str_)
@@ -88,7 +88,7 @@ class World:
     @cached_property
     def late(self) -> dict[str, Mask]:
         """By entity, N: who comes only after the newer versions were promoted."""
-        found = {}
+        found: dict[str, Mask] = {}
         for number, entity in enumerate(ENTITIES):
             ids, since_N = self.since[entity]
             if self.promoted is not None:

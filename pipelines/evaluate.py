@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import graph as graph_job
+from pipelines import graph_model
 from pipelines.home import Home
 from pipelines.roles import SEED, ids, protocol_of
 from star_features.catalogue import ENTITIES, GraphVersion
@@ -94,7 +95,7 @@ def _own_model(
     settings = settings.model_copy(update={"time": "none"})
     key = digest([settings.model_dump(mode="json"), graph.checksum, known.num_rows], 12)
     folder = home.path / "evaluation" / f"{parts.protocol}-{version}-{key}"
-    model, trained = graph_job.train_once(
+    model, trained = graph_model.train_once(
         graph, known, settings, folder, folder.with_suffix(".checkpoint")
     )
     return model, trained["sha256"]

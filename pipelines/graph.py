@@ -11,7 +11,7 @@ attributes are seen, not even by others who are new. What is in the history stay
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import joint
+from pipelines.graph_model import load_trained, train_once
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage
 from pipelines.recording import forget_views, recorder
@@ -263,37 +264,6 @@ def _refuse_seen_labels(folder: Path, version: str, parts: Split) -> None:
             "the data changed.\nTrain it anew: star graph "
             f"--version {version} --retrain (or add the next version to spaces.toml)"
         )
-
-
-def train_once(
-    graph: Any,
-    labels: pa.Table,
-    settings: Any,
-    folder: Path,
-    checkpoint: Path,
-    joint: Callable[[], Any] = lambda: None,
-) -> tuple[Any, Facts]:
-    """Train and save the model unless its folder is whole; load it, with the facts that name it.
-
-    Args:
-        joint: gives the older versions to train together with, if it comes to training.
-    """
-    from star_features.graph.artefact import save_model
-    from star_features.graph.train import train_jointly
-
-    if not (folder / "manifest.json").exists():
-        trained = train_jointly(graph, labels, settings, joint(), checkpoint)
-        save_model(folder, trained.model, trained.report, trained.maps)
-        shutil.rmtree(checkpoint, ignore_errors=True)
-    return load_trained(folder)
-
-
-def load_trained(folder: Path) -> tuple[Any, Facts]:
-    """A saved model, with the facts that name it."""
-    from star_features.graph.artefact import identity_of, load_model, read_manifest
-
-    model, report = load_model(folder)
-    return model, report.to_json() | {"sha256": identity_of(read_manifest(folder))}
 
 
 def _checkpoint(home: Home, version: str) -> Path:

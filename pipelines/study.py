@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import graph as graph_job
+from pipelines import graph_model
 from pipelines.home import Home
 from pipelines.receipts import Facts
 from pipelines.roles import ids, label_frame, roles
@@ -164,7 +165,7 @@ class _World:
         version = self.asked.wanted.model_copy(update={"network": settings.model_dump()})
         known = pa.concat_tables([self.parts.history, self.parts.ranker])
         graph = graph_job.graph_of(self.tables, self.text, known, version)
-        model, trained = graph_job.train_once(
+        model, trained = graph_model.train_once(
             graph, self.parts.history, settings, folder, folder.with_suffix(".checkpoint")
         )
         cutoff = self.parts.cutoffs.get("test")

@@ -28,7 +28,7 @@ def test_a_killed_study_goes_on_and_a_done_one_only_reads(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = study.Asked(home, "v1", TWO, (0, 1), (5,))
-    real, trained = study.graph_job.train_once, []
+    real, trained = study.graph_model.train_once, []
 
     def counted(*args):
         trained.append(1)
@@ -36,7 +36,7 @@ def test_a_killed_study_goes_on_and_a_done_one_only_reads(
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(study.graph_job, "train_once", counted)
+    monkeypatch.setattr(study.graph_model, "train_once", counted)
     with pytest.raises(KeyboardInterrupt):
         list(study.run(asked))
     first = list(study.run(asked))

@@ -102,6 +102,10 @@ class Home:
     def report(self) -> Path:
         return self.path / "report"
 
+    def release(self, kind: str, version: str) -> Path:
+        """What the gate found of one version: its table, its picture."""
+        return self.path / "releases" / f"{kind}_{version}"
+
     def model(self, name: str) -> Path:
         """The folder of one model version, such as `graph_v1`."""
         return self.path / "models" / name

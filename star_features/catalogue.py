@@ -127,6 +127,8 @@ class Catalogue(Settings):
     """By stable name without its side (`star`): the pair behind it, such as `graph.v1`."""
     services: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Further services than `ranker`: by stable name, the pair that this one reads instead."""
+    gate: dict[str, Any] = Field(default_factory=dict)
+    """How strict a release is: see star_features.release.settings.GateSettings."""
 
     @classmethod
     def load(cls, path: Path) -> "Catalogue":

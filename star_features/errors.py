@@ -9,6 +9,7 @@ Every error that star-features raises on purpose.
     ├── SpaceMismatch     (5)    vectors of two spaces were about to be compared or mixed
     ├── ArtefactError     (6)    a model folder or file is not what its manifest says
     ├── StoreError        (7)    an online or offline store did not do what was asked
+    ├── GateRed           (8)    a release's figures are beyond their bounds
     └── Fenced            (9)    somebody else holds this slot by now
 
 A message says what arrived, what was wanted, and which command to run next. Bad *rows* never
@@ -85,6 +86,12 @@ class StoreError(StarError):
     """An online or offline store did not do what was asked."""
 
     exit_code = 7
+
+
+class GateRed(StarError):
+    """A version does not keep what its readers need, by the bounds of the gate."""
+
+    exit_code = 8
 
 
 class Fenced(StarError):

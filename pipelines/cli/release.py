@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli import show_gate
 from pipelines.cli import show_release as show
 from pipelines.cli.shared import HomeOption, RepoOption, console, run_stage
 from pipelines.home import Home
@@ -23,6 +24,12 @@ VersionArgument = Annotated[str, typer.Argument(help="A version of spaces.toml: 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 ForcedOption = Annotated[
     bool, typer.Option("--force", help="Past what stands against it; needs --reason.")
+]
+LanguageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE=vN", help="This service's rankers speak another language from now on."
+    ),
 ]
 WhoOption = Annotated[str | None, typer.Option("--who", help="Who asks [the account].")]
 
@@ -71,15 +78,32 @@ def shadow(
 
 
 @app.command()
+def check(
+    kind: KindArgument,
+    version: VersionArgument,
+    language: LanguageOption = None,
+    who: WhoOption = None,
+    home: HomeOption = None,
+    repo: RepoOption = None,
+) -> None:
+    """The gate: what each map keeps, and what each registered consumer would score.
+
+    Exit code 8 where a figure is beyond its bound. Bounds: `[gate]` in spaces.toml.
+    """
+    from pipelines.release import check as job
+
+    place, why = Home.find(home, repo), _why(who, "")
+    found = job.run(place, _kind(kind), version, why, _languages(language or []))
+    show_gate.verdict(console, kind, version, found)
+    if not found.verdict.green:
+        raise job.red(kind, version, [job.said(bound) for bound in found.verdict.failed])
+
+
+@app.command()
 def promote(
     kind: KindArgument,
     version: VersionArgument,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SERVICE=vN", help="This service's rankers speak another language from now on."
-        ),
-    ] = None,
+    language: LanguageOption = None,
     force: ForcedOption = False,
     reason: ReasonOption = "",
     who: WhoOption = None,

@@ -93,7 +93,7 @@ def ranked(console: Console, home: Home, receipt: Receipt) -> None:
     heads = [f"{name}\n{facts['slices'][name]:,} rows" for name in slices]
     table = _table(f"Ranker AUC on {later} interactions{against}{simulated}", "features", *heads)
     for name, row in facts["auc"].items():
-        table.add_row(name, *(_number(row[part]) for part in slices))
+        table.add_row(name, *(as_number(row[part]) for part in slices))
     console.print(table)
     _top_jobs(console, facts["online"])
     if figure := facts.get("figure"):
@@ -123,7 +123,7 @@ def retrieval(console: Console, found: "Retrieval", simulated: bool) -> None:
     table = _table(title, "slice", "ranking", *heads, "MRR", "AUC")
     for row in sorted((row for row in found.rows if row.pairs), key=lambda row: row.slice):
         figures = [*row.recall.values(), *row.ndcg.values(), row.mrr, row.auc]
-        table.add_row(f"{row.slice} ({row.pairs:,})", row.ranking, *map(_number, figures))
+        table.add_row(f"{row.slice} ({row.pairs:,})", row.ranking, *map(as_number, figures))
     console.print(table)
     for reason, count in found.dropped.items():
         if count:
@@ -158,7 +158,7 @@ def maps(console: Console, receipts: list[Receipt]) -> None:
                 f"{fact['method']}{strength}",
                 f"{fact['pairs']:,}",
                 f"{fact['cosine']:.4f} ± {fact['cosine_error']:.4f}",
-                *map(_number, (fact["r2"], fact["neighbours_kept"], fact["shuffled"])),
+                *map(as_number, (fact["r2"], fact["neighbours_kept"], fact["shuffled"])),
             )
         if reason := receipt.facts.get("not_trained"):
             table.add_row(receipt.stage, reason, *[""] * 5)
@@ -171,7 +171,7 @@ def curves(console: Console, receipts: list[Receipt]) -> None:
     for fact in (fact for receipt in receipts for fact in _sides(receipt)):
         for number, point in enumerate(fact["curve"]):
             name = "" if number else f"{_name(fact['source'])} → {_name(fact['target'])}"
-            table.add_row(name, f"{point['pairs']:,}", point["method"], _number(point["cosine"]))
+            table.add_row(name, f"{point['pairs']:,}", point["method"], as_number(point["cosine"]))
     console.print(table)
 
 
@@ -220,7 +220,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _number(value: float | None) -> str:
+def as_number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 

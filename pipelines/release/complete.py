@@ -1,7 +1,7 @@
 """
 Is everything there that readers would meet after a release? Counted and compared before it.
 
-    found = check(desk, moves)          # one ViewState a view
+    found = compare(desk, moves)          # one ViewState a view
     problems = [line for view in found for line in view.problems()]
 """
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 
-def check(desk: Desk, moves: Moves) -> list[ViewState]:
+def compare(desk: Desk, moves: Moves) -> list[ViewState]:
     """Both sides of every pair that readers would meet, and of the model behind it."""
     outgoing = {after: before for before, after in moves.values()}
     native = {SpacePair(after.kind, after.source) for after in outgoing}
     store = desk.store()
     return [
-        _check(desk, store, pair, outgoing.get(pair), entity)
+        _compare(desk, store, pair, outgoing.get(pair), entity)
         for pair in sorted({*outgoing, *native}, key=str)
         for entity in ENTITIES
     ]
 
 
-def _check(
+def _compare(
     desk: Desk, store: "FeatureStore", pair: SpacePair, before: SpacePair | None, entity: Entity
 ) -> ViewState:
     history = History.of_vectors(desk.home.history, pair.view(entity))

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from pipelines.home import Home
 from pipelines.receipts import only_one
-from pipelines.release import complete
+from pipelines.release import check, complete
 from pipelines.release.desk import Desk, Why, at_desk
 from star_features.catalogue import ENTITIES, RANKER, Kind, SpacePair
 from star_features.errors import UsageError
@@ -72,9 +72,11 @@ def promote(
         languages: by service, the language its rankers speak from now on; see `moves_to`.
 
     Raises:
+        GateRed: the version does not keep what its readers need, and nobody forces it.
         UsageError: the version is not in shadow, its views are not whole, a registered consumer
             speaks another language, or spaces.toml, ledger and registry disagree.
     """
+    checked = _checked(home, kind, version, why, languages)
     with only_one(home), at_desk(home) as desk:
         desk = adopted(desk, kind, why)
         begun = _resumed(desk, kind, version)
@@ -84,10 +86,11 @@ def promote(
             refuse_disagreement(desk)
             refuse_other_languages(desk, moves)
         _refuse_changed_by_hand(desk, moves)
-        views = complete.check(desk, moves)
+        views = complete.compare(desk, moves)
         _refuse_incomplete(views, why, f"star release promote {kind} {version}")
         outgoing = begun.numbers["outgoing"] if begun else current_of(desk.standing, kind)
         numbers = _lines(moves) | {"outgoing": outgoing, "views": [asdict(view) for view in views]}
+        numbers |= {"gate": checked.numbers if checked else None}
         step = desk.step(PROMOTE, kind, version, why, numbers)
         if begun is None:
             _announce(desk, step)
@@ -118,7 +121,7 @@ def rollback(home: Home, kind: Kind, why: Why) -> Moved:
                 f"Promote another version: star release plan {kind} VERSION"
             )
         moves = {line: (after, before) for line, (before, after) in _moves_of(last).items()}
-        views = complete.check(desk, moves)
+        views = complete.compare(desk, moves)
         _refuse_incomplete(views, why, f"star release rollback {kind}")
         step = desk.step(ROLLBACK, kind, last.version, why, _lines(moves) | {"undoes": last.id})
         if under_way(desk.steps_of(kind)) is None:
@@ -180,6 +183,30 @@ def refuse_other_languages(desk: Desk, moves: Moves) -> None:
                     f'{name} = "{moves[line][0]}", or train it on {language} and register it anew: '
                     f"star consumers add {consumer.name} …"
                 )
+
+
+def _checked(
+    home: Home, kind: Kind, version: str, why: Why, languages: Mapping[str, str] | None
+) -> Step | None:
+    """The gate's verdict of today, taken now if there is none; None where a step is only resumed.
+
+    Raises:
+        GateRed: it is red, and nobody forces it.
+    """
+    with at_desk(home) as desk:
+        begun = _resumed(desk, kind, version)
+        if begun is not None:
+            return None
+        moves = moves_to(desk.catalogue, kind, version, languages)
+        _refuse_wrong_state(desk, kind, version, moves)
+        last = check.fresh(desk, kind, version, languages)
+    if last is None:
+        check.run(home, kind, version, why, languages)
+        with at_desk(home) as desk:
+            last = check.fresh(desk, kind, version, languages)
+    if last and not last.numbers["green"] and not why.forced:
+        raise check.red(kind, version, last.numbers["failed"])
+    return last
 
 
 def _resumed(desk: Desk, kind: Kind, version: str) -> Step | None:

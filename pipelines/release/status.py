@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pipelines.home import Home
 from pipelines.receipts import command_of, find_receipt
+from pipelines.release.check import fresh
 from pipelines.release.desk import Desk, at_desk
 from star_features.catalogue import Kind, SpacePair
 from star_features.errors import MissingStage, UsageError
@@ -81,6 +82,7 @@ def plan(home: Home, kind: Kind, version: str) -> list[Item]:
             items += _mapped(home, after)
         shadow = f"star release shadow {kind} {version}"
         items.append(Item("in shadow: written beside what is served", state != CANDIDATE, shadow))
+        items.append(_gate(desk, kind, version))
         for line, (before, after) in moves.items():
             what = f"[{line.table}] {line.name}: {before} → {after}"
             items.append(Item(what, before == after, f"star release promote {kind} {version}"))
@@ -88,6 +90,16 @@ def plan(home: Home, kind: Kind, version: str) -> list[Item]:
         return items + [
             Item(f"{kind} {one} retired, once nobody reads its language", False) for one in old
         ]
+
+
+def _gate(desk: Desk, kind: Kind, version: str) -> Item:
+    try:
+        last = fresh(desk, kind, version)
+    except MissingStage:
+        last = None
+    said = "not of today" if last is None else "green" if last.numbers["green"] else "red"
+    green = last is not None and bool(last.numbers["green"])
+    return Item(f"the gate: {said}", green, f"star release check {kind} {version}")
 
 
 def _computed(home: Home, pair: SpacePair) -> Item:

@@ -49,6 +49,31 @@ def auc(labels_N: NDArray[Any], scores_N: NDArray[Any]) -> float:
     return (rank_sum - taken * (taken + 1) / 2) / (taken * left)
 
 
+def auc_gap(
+    labels_N: NDArray[Any], one_N: NDArray[Any], other_N: NDArray[Any]
+) -> tuple[float, float]:
+    """AUC of the first scores over that of the second on the same rows, and its standard error.
+
+    DeLong's: exact for what two AUCs of the same rows have in common, without drawing. NaN with
+    fewer than two rows of either class.
+    """
+    taken_N = np.asarray(labels_N) > 0
+    if min(taken_N.sum(), (~taken_N).sum()) < 2:
+        return auc(labels_N, one_N) - auc(labels_N, other_N), float("nan")
+    parts = [_placements(scores_N[taken_N], scores_N[~taken_N]) for scores_N in (one_N, other_N)]
+    gaps = [one - other for one, other in zip(*parts, strict=True)]
+    variance = sum(float(gap.var(ddof=1)) / len(gap) for gap in gaps)
+    return float(gaps[0].mean()), float(np.sqrt(variance))
+
+
+def _placements(taken_P: NDArray[Any], left_Q: NDArray[Any]) -> list[NDArray[np.float64]]:
+    """For each taken row the share of others below it; for each other the share of taken above."""
+    both = rankdata(np.concatenate([taken_P, left_Q]))
+    below_P = (both[: len(taken_P)] - rankdata(taken_P)) / len(left_Q)
+    above_Q = 1 - (both[len(taken_P) :] - rankdata(left_Q)) / len(taken_P)
+    return [np.asarray(below_P), np.asarray(above_Q)]
+
+
 def ranks(
     scores_CJ: NDArray[np.float32], member_rows_P: NDArray[np.int64], job_rows_P: NDArray[np.int64]
 ) -> NDArray[np.float64]:

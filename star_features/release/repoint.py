@@ -10,13 +10,13 @@ rows change in one transaction (SQL registry) or one file (file registry). `Feat
 both sides from one row, so it never sees a half whoever wrote it.
 """
 
-import copy
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from star_features.catalogue import ENTITIES
 from star_features.errors import MissingStage
+from star_features.store.services import reading
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -54,41 +54,13 @@ def repoint(store: "FeatureStore", views: Views, now: datetime) -> list[str]:
 def _services(
     store: "FeatureStore", views: Views
 ) -> list[tuple["FeatureService", "FeatureService"]]:
-    """Each service of the release as it is, and as it shall be."""
-    from feast.errors import FeastObjectNotFoundException
-
-    pairs = []
-    try:
-        for service, aliases in views.items():
-            for name in (service, *(f"{service}_{entity}" for entity in ENTITIES)):
-                old = store.registry.get_feature_service(name, store.project, allow_cache=False)
-                pairs.append((old, _moved(store, old, aliases)))
-    except FeastObjectNotFoundException as error:
-        raise MissingStage(f"in Feast's registry: {error}", "star apply") from error
-    return pairs
-
-
-def _moved(
-    store: "FeatureStore", service: "FeatureService", aliases: Mapping[str, str]
-) -> "FeatureService":
-    """The service with other views behind some of its aliases, all else as it was."""
-    moved = copy.copy(service)
-    moved.feature_view_projections = [
-        _projection(store, projection, aliases.get(projection.name_to_use(), projection.name))
-        for projection in service.feature_view_projections
+    """Each service of the release, as it is and as it shall be."""
+    names = [
+        (name, aliases)
+        for service, aliases in views.items()
+        for name in (service, *(f"{service}_{entity}" for entity in ENTITIES))
     ]
-    return moved
-
-
-def _projection(store: "FeatureStore", old: Any, name: str) -> Any:
-    """The same features of another view, under the same alias."""
-    if name == old.name:
-        return old
-    view = store.registry.get_any_feature_view(name, store.project, allow_cache=False)
-    projection = view.with_name(old.name_to_use()).projection
-    wanted = {feature.name for feature in old.features}
-    projection.features = [field for field in projection.features if field.name in wanted]
-    return projection
+    return [(reading(store, name, {}), reading(store, name, aliases)) for name, aliases in names]
 
 
 def _write(store: "FeatureStore", services: list["FeatureService"], now: datetime) -> None:

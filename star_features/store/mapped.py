@@ -11,6 +11,7 @@ Shapes: N rows of a batch, D width of the source space.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
@@ -40,7 +41,27 @@ def space_of(history: History) -> str:
     return str(spaces[0])
 
 
-def pairs_between(source: History, target: History, *, most: int, seed: int) -> Pairs:
+@dataclass(frozen=True)
+class Window:
+    """Moments from `since` on and before `until`; None: no end on that side."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def sql(self) -> str:
+        """What holds of an `event_timestamp` inside."""
+        ends = ((">=", self.since), ("<", self.until))
+        said = [f"event_timestamp {sign} '{at.isoformat()}'" for sign, at in ends if at is not None]
+        return " AND ".join(said) or "true"
+
+
+EVER = Window()
+
+
+def pairs_between(
+    source: History, target: History, *, most: int, seed: int, window: Window = EVER
+) -> Pairs:
     """
     The same entities at the same moment in two histories: at most `most`, drawn by `seed`.
 
@@ -50,11 +71,14 @@ def pairs_between(source: History, target: History, *, most: int, seed: int) -> 
     """
     spaces = space_of(source), space_of(target)
     with duckdb.connect() as db:
-        rows = db.execute(_drawn_sql(source, target), {"most": most, "seed": seed}).to_arrow_table()
+        db.execute("SET TimeZone='UTC'")
+        asked = _drawn_sql(source, target, window)
+        rows = db.execute(asked, {"most": most, "seed": seed}).to_arrow_table()
     if rows.num_rows == 0:
         raise EmptyInput(
             f"{spaces[0]} -> {spaces[1]}",
-            f"not one entity has a vector of the same moment in {source.view} and {target.view}",
+            f"not one entity has a vector of the same moment in {source.view} and {target.view}"
+            + ("" if window == EVER else f" from {window.since} until {window.until}"),
             "Wanted both made from the same tables: star run --data DIR, then: "
             f"{fit_command(*spaces)}",
         )
@@ -121,11 +145,12 @@ def mapped_hash(name: str, input_hash: str) -> str:
     return f"{name} of {input_hash}"
 
 
-def _drawn_sql(source: History, target: History) -> str:
+def _drawn_sql(source: History, target: History, window: Window) -> str:
     """Id and both vectors, in an order drawn by the seed; the newest of rows of one moment."""
     key = source.key
     return f"""
-        WITH source AS ({_of_a_moment(source)}), target AS ({_of_a_moment(target)}),
+        WITH source AS ({_of_a_moment(source, window)}),
+        target AS ({_of_a_moment(target, window)}),
         drawn AS (
             SELECT {key}, min_by(event_timestamp, md5(concat_ws('|', $seed, {key},
                 epoch_us(event_timestamp)))) AS event_timestamp
@@ -138,10 +163,10 @@ def _drawn_sql(source: History, target: History) -> str:
         ORDER BY md5(concat_ws('|', $seed, {key}))"""
 
 
-def _of_a_moment(history: History) -> str:
+def _of_a_moment(history: History, window: Window) -> str:
     return (
         f"SELECT {history.key}, event_timestamp, vector "
-        f"FROM {history.stored} QUALIFY row_number() OVER "
+        f"FROM {history.stored} WHERE {window.sql} QUALIFY row_number() OVER "
         f"(PARTITION BY {history.key}, event_timestamp ORDER BY created DESC, input_hash) = 1"
     )
 

@@ -23,20 +23,24 @@ import pyarrow.parquet as pq
 from star_features.errors import EmptyInput, SpaceMismatch, UsageError
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureService, FeatureStore
 
 LABELS = ("member_id", "job_id", "event_timestamp")
 
 
 def training_set(
-    store: "FeatureStore", labels: pd.DataFrame, *, service: str, as_served: bool = False
+    store: "FeatureStore",
+    labels: pd.DataFrame,
+    *,
+    service: "str | FeatureService",
+    as_served: bool = False,
 ) -> pd.DataFrame:
     """Join `labels` with the features of a service, point in time.
 
     Args:
         labels: `member_id`, `job_id`, `event_timestamp` (UTC) and any further columns, which are
             carried through.
-        service: a Feature Service, such as `ranker`.
+        service: a Feature Service, such as `ranker`, or one that `services.reading` made.
         as_served: ignore rows that were computed after the label's time.
 
     Returns:
@@ -50,12 +54,7 @@ def training_set(
     if labels.empty:
         raise EmptyInput("labels", "there is not one row", "Wanted labelled member-job pairs.")
     entity_rows = labels.assign(star_row=range(len(labels)))
-    job = store.get_historical_features(
-        entity_df=entity_rows,
-        features=store.get_feature_service(service),
-        full_feature_names=True,
-        filter_by_created_timestamp=as_served,
-    )
+    job = _historical(store, entity_rows, service, as_served)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of ibis, about duckdb
         frame: pd.DataFrame = job.to_df()
@@ -65,7 +64,11 @@ def training_set(
 
 
 def training_batches(
-    store: "FeatureStore", labels: pd.DataFrame | str, *, service: str, as_served: bool = False
+    store: "FeatureStore",
+    labels: pd.DataFrame | str,
+    *,
+    service: "str | FeatureService",
+    as_served: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """The training set as a stream, in memory that does not grow with the labels.
 
@@ -81,12 +84,7 @@ def training_batches(
     """
     # Of ibis, about duckdb; Feast's import undoes what was filtered before it.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis")
-    job = store.get_historical_features(
-        entity_df=labels,
-        features=store.get_feature_service(service),
-        full_feature_names=True,
-        filter_by_created_timestamp=as_served,
-    )
+    job = _historical(store, labels, service, as_served)
     spaces: dict[str, str] = {}
     empty = True
     for batch in _batches_of(job):
@@ -101,7 +99,7 @@ def write_training_set(
     store: "FeatureStore",
     labels: pd.DataFrame | str,
     *,
-    service: str,
+    service: "str | FeatureService",
     out: Path,
     as_served: bool = False,
     part_rows: int = 100_000,
@@ -126,6 +124,24 @@ def write_training_set(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rows
+
+
+def _historical(
+    store: "FeatureStore",
+    labels: pd.DataFrame | str,
+    service: "str | FeatureService",
+    as_served: bool,
+) -> Any:
+    definition = store.get_feature_service(service) if isinstance(service, str) else service
+    with warnings.catch_warnings():
+        # Of a service that was not meant to be as the registry has it: see services.reading.
+        warnings.filterwarnings("ignore", message="The FeatureService object that has been passed")
+        return store.get_historical_features(
+            entity_df=labels,
+            features=definition,
+            full_feature_names=True,
+            filter_by_created_timestamp=as_served,
+        )
 
 
 def _counted(

@@ -147,3 +147,42 @@ def add_week() -> Callable[[Home, str], None]:
             fill(home, name, entity, week, week)
 
     return add
+
+
+STUB = """
+import numpy as np
+from star_features.errors import SpaceMismatch
+
+
+class Dot:
+    '''Scores a pair by the dot product of its star vectors, in one space only.'''
+
+    def __init__(self, space):
+        self.space = space
+
+    @classmethod
+    def load(cls, folder):
+        return cls((folder / "space").read_text())
+
+    def score(self, features):
+        spaces = set(features["job_star__space"].dropna())
+        if spaces != {self.space}:
+            raise SpaceMismatch(got=str(sorted(spaces)), wanted=self.space)
+        member, job = (np.stack(features[f"{side}_star__vector"]) for side in ("member", "job"))
+        return np.einsum("nd,nd->n", member, job)
+
+    def retrained(self, frame):
+        return Dot(frame["job_star__space"].dropna().iloc[0])
+"""
+
+
+@pytest.fixture
+def dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The scorer of a consumer that was trained on graph v1; `…2` beside it, on v2."""
+    (tmp_path / "stub_consumer.py").write_text(STUB)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for version in (1, 2):
+        folder = tmp_path / f"dot{version}"
+        folder.mkdir()
+        (folder / "space").write_text(f"job_graph_v{version}@{'0' * 11}{version}")
+    return f"stub_consumer:Dot={tmp_path / 'dot1'}"

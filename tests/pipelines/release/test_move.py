@@ -192,18 +192,16 @@ def test_nothing_to_undo_is_said(shadowed: Home) -> None:
         move.rollback(shadowed, "graph", WHY)
 
 
-SCORER = "star_features.ranking.ranker:Ranker=models/ranker"
+def test_a_consumer_is_never_shown_another_language_than_its_own(shadowed: Home, dot: str) -> None:
+    def register(version: int) -> None:
+        trained, scorer = {"star": f"graph.v{version}"}, dot[:-1] + str(version)
+        readers.register(shadowed, Registered("feed", "ranker", ["star"], trained, scorer))
 
-
-def test_a_consumer_is_never_shown_another_language_than_its_own(shadowed: Home) -> None:
-    known = Registered("feed", "ranker", ["star"], {"star": "graph.v1"}, SCORER)
-    readers.register(shadowed, known, check=False)
+    register(1)
     with pytest.raises(UsageError, match=r"feed reads star(.|\n)*\[services.feed\]"):
         move.promote(shadowed, "graph", "v2", WHY, {"ranker": "v2"})
     move.promote(shadowed, "graph", "v2", WHY)
-    readers.register(
-        shadowed, Registered("feed", "ranker", ["star"], {"star": "graph.v2"}, SCORER), check=False
-    )
+    register(2)
     move.promote(shadowed, "graph", "v2", WHY, {"ranker": "v2"})
     assert read_by(shadowed) == {"member_graph_v2", "job_graph_v2"}
     move.rollback(shadowed, "graph", WHY)

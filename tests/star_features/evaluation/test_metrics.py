@@ -119,3 +119,23 @@ def test_the_spread_over_seeds_is_mean_least_and_greatest() -> None:
     assert metrics.seed_spread([0.5, 0.75, 1.0]) == metrics.Interval(0.75, 0.5, 1.0)
     with pytest.raises(UsageError):
         metrics.seed_spread([])
+
+
+def test_the_error_of_a_gap_is_that_of_drawing_rows_again() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 800)
+    one = labels + rng.standard_normal(800)
+    other = one + rng.standard_normal(800)
+    gap, error = metrics.auc_gap(labels, one, other)
+    assert gap == pytest.approx(metrics.auc(labels, one) - metrics.auc(labels, other))
+    draws = [rng.integers(0, 800, 800) for _ in range(300)]
+    drawn = np.std(
+        [metrics.auc(labels[d], one[d]) - metrics.auc(labels[d], other[d]) for d in draws]
+    )
+    assert error == pytest.approx(drawn, rel=0.15)
+
+
+def test_equal_scores_have_no_gap_and_no_error_and_one_class_has_neither() -> None:
+    labels, scores = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.2, 0.3])
+    assert metrics.auc_gap(labels, scores, scores) == (0.0, 0.0)
+    assert np.isnan(metrics.auc_gap(np.ones(4), scores, scores)).all()

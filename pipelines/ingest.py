@@ -3,7 +3,8 @@ Ingest: anyone's tables become the canonical ones, and their categorical columns
 
     star ingest --data DIR [--config dataset.toml]
 
-Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on.
+Bad rows go to `tables/quarantine.parquet` with their reason; the rest goes on. What events told and
+the source does not say yet is laid over it (told.py).
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines import told
+from pipelines.events.history import flush
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, find_receipt
+from pipelines.recording import now_us, opened
 from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
@@ -33,11 +37,19 @@ def stage(home: Home, source: Path, config: Path | None = None) -> Stage:
             "source": str(source.resolve()),
             "config": str(config.resolve()) if config else None,
             "files": fingerprint(source, config),
+            **_told(home),
         },
         after=[],
         outputs=[home.tables / "schema.json"],
         work=lambda: _work(home, source, config),
     )
+
+
+def _told(home: Home) -> Facts:
+    """How far events have come; nothing where there never was one."""
+    with opened(home) as ledger:
+        version = told.version(ledger)
+    return {"told": version} if any(version) else {}
 
 
 def fingerprint(source: Path, config: Path | None) -> dict[str, str]:
@@ -63,15 +75,17 @@ def _refuse_other_source(home: Home, source: Path) -> None:
 
 
 def _work(home: Home, source: Path, config: Path | None) -> Facts:
-    ledger = home.ledger()
-    with ledger.begin() as db:
-        gone: dict[str, Graves] = {entity: graves(db, entity) for entity in ENTITIES}
-    receipt = read_dataset(source, home.tables, config, _barred(gone))
-    tables = Tables(home.tables)
-    with ledger.begin() as db:
-        for entity in ENTITIES:
-            revive(db, entity, _back(tables, gone[entity]))
-    ledger.close()
+    with opened(home) as ledger:
+        flush(home, ledger, now_us())
+        with ledger.begin() as db:
+            gone: dict[str, Graves] = {entity: graves(db, entity) for entity in ENTITIES}
+        over = told.told_of(ledger)
+        receipt = read_dataset(source, home.tables, config, _barred(gone), over)
+        told.absorb(ledger, over)
+        tables = Tables(home.tables)
+        with ledger.begin() as db:
+            for entity in ENTITIES:
+                revive(db, entity, _back(tables, gone[entity]))
     rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
     return {"tables": receipt.model_dump(mode="json")["tables"], "attributes": rows}
 

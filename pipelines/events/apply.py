@@ -108,7 +108,7 @@ class Applying:
 
     def _refresh(self) -> None:
         """Follow what a refresh of the home has replaced."""
-        if stamp_of(self.home) != self.base.stamp:
+        if stamp_of(self.home) not in (None, self.base.stamp):
             self.base = Base.load(self.home)
         if self.towers.stale(self.home):
             self.towers = Towers.load(self.home, self.encoders)

@@ -38,7 +38,7 @@ class Row:
 class Base:
     """Members and jobs by id."""
 
-    def __init__(self, tables: Tables, stamp: tuple[int, int]) -> None:
+    def __init__(self, tables: Tables, stamp: tuple[int, int] | None) -> None:
         self.stamp = stamp
         self.categorical: dict[str, tuple[str, ...]] = {
             e: tables.categorical(f"{e}s") for e in ENTITIES
@@ -58,8 +58,8 @@ class Base:
         Raises:
             MissingStage: `star ingest` has not run.
         """
-        tables = Tables(home.tables)
-        return cls(tables, stamp_of(home))
+        stamp = stamp_of(home)  # before they are read: what is replaced meanwhile is read again
+        return cls(Tables(home.tables), stamp)
 
     def find(self, entity: str, id: str) -> Row | None:
         row = self._row_of[entity].get(id)
@@ -98,7 +98,10 @@ class Base:
         self._row_of[entity] = {id: row for row, id in enumerate(ids)}
 
 
-def stamp_of(home: Home) -> tuple[int, int]:
-    """Changes when the tables are replaced."""
-    found = os.stat(home.tables / SCHEMA)
+def stamp_of(home: Home) -> tuple[int, int] | None:
+    """Changes when the tables are replaced; None in the moment in which they are."""
+    try:
+        found = os.stat(home.tables / SCHEMA)
+    except FileNotFoundError:
+        return None
     return found.st_mtime_ns, found.st_ino

@@ -92,7 +92,7 @@ def _target(
     if stamp is None or stamp.deleted:
         return None
     kept, since_us = scene.kept.get(key), base.since_us(entity, id)
-    if kept is not None and (since_us is None or kept.content_us > since_us):
+    if kept is not None and kept.content and (since_us is None or kept.content_us > since_us):
         return _of_content(key, kept.content_us, Content(**kept.content), met)
     row = base.find(entity, id)
     if row is None:

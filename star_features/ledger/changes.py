@@ -6,15 +6,15 @@ What events said of members and jobs, until the tables say it too.
         add_interactions(db, [interaction], now_us)
         changes_of(db, "job", ["j1"])            # {"j1": Kept(...)}
 
-Of each entity the newest state is here (`Stamp`: by time, then by content); one that is gone has a
-tombstone instead. A full refresh folds both into the tables (`pipelines.fold`) and forgets what the
-source has caught up with. The order of arrival decides nothing.
+Of each entity the newest state is here (by time, then by content); one that is gone has a tombstone
+instead. A full refresh lays both over the source (`star_features.tables.told`), and what the source
+says as well by then is absorbed. The order of arrival decides nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from star_features.ledger.dialect import insert_into, parts
 from star_features.ledger.ledger import Ledger
@@ -22,7 +22,7 @@ from star_features.ledger.schema import Change, Interaction
 
 
 class Kept(NamedTuple):
-    """The newest state of one entity that an event told."""
+    """The newest state of one entity that an event told; empty, once the tables say as much."""
 
     entity: str
     entity_id: str
@@ -44,11 +44,9 @@ class Happened(NamedTuple):
 
 
 class Version(NamedTuple):
-    """Changes whenever anything was told or forgotten: what a refresh is skipped by."""
+    """Changes whenever anything was told: a refresh is skipped while it does not."""
 
-    changes: int
     last_change_us: int
-    interactions: int
     last_interaction_us: int
 
 
@@ -117,32 +115,31 @@ def forget_changes(db: Connection, entity: str, times_us: Mapping[str, int]) -> 
     return gone
 
 
-def forget_interactions(db: Connection, identities: Collection[str]) -> int:
-    """Forget interactions that the tables hold; how many there were."""
-    return sum(
-        db.execute(delete(Interaction).where(Interaction.identity.in_(part))).rowcount
-        for part in parts(identities)
-    )
+def absorb(db: Connection, entity: str, times_us: Mapping[str, int]) -> None:
+    """The tables say as much by now: what was told no longer counts, only when it was told."""
+    for part in parts(times_us):
+        rows = changes_of(db, entity, part)
+        done = [row for id, row in rows.items() if row.content and row.content_us <= times_us[id]]
+        for page in parts([row.entity_id for row in done]):
+            named = and_(Change.entity == entity, Change.entity_id.in_(page))
+            db.execute(update(Change).where(named).values(content={}))
 
 
-def forget_entities(db: Connection, entity: str, ids: Collection[str]) -> int:
-    """Forget all that was told of these entities, whatever its time: for `star erase`."""
-    column = Interaction.member_id if entity == "member" else Interaction.job_id
-    gone = 0
-    for part in parts(ids):
-        named = and_(Change.entity == entity, Change.entity_id.in_(part))
-        gone += db.execute(delete(Change).where(named)).rowcount
-        gone += db.execute(delete(Interaction).where(column.in_(part))).rowcount
-    return gone
+def absorb_interactions(db: Connection, identities: Collection[str]) -> None:
+    """The tables hold these by now. The one that was told last stays: it is the version."""
+    last_us = version(db).last_interaction_us
+    for part in parts(identities):
+        old = and_(Interaction.identity.in_(part), Interaction.told_us < last_us)
+        db.execute(delete(Interaction).where(old))
 
 
 def version(db: Connection) -> Version:
-    """Where the told stand."""
-    last_change = func.coalesce(func.max(Change.told_us), 0)
-    last_interaction = func.coalesce(func.max(Interaction.told_us), 0)
-    changes = db.execute(select(func.count(), last_change).select_from(Change)).one()
-    happened = db.execute(select(func.count(), last_interaction).select_from(Interaction)).one()
-    return Version(*map(int, (*changes, *happened)))
+    """How far what was told has come."""
+    told = select(
+        select(func.coalesce(func.max(Change.told_us), 0)).scalar_subquery(),
+        select(func.coalesce(func.max(Interaction.told_us), 0)).scalar_subquery(),
+    )
+    return Version(*map(int, db.execute(told).one()))
 
 
 def all_changes(ledger: Ledger, entity: str, page: int = 5_000) -> Iterator[list[Kept]]:

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, tuple_, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from star_features.ledger.dialect import insert_into, parts
 from star_features.ledger.schema import Quarantine
@@ -107,20 +107,6 @@ def drop(db: Connection, ids: Collection[int]) -> int:
         chosen = update(Quarantine).where(Quarantine.id.in_(part), Quarantine.state == "held")
         gone += int(db.execute(chosen.values(state="dropped", payload=None)).rowcount)
     return gone
-
-
-def forget_entities(db: Connection, entity: str, ids: Collection[str]) -> int:
-    """Remove all that was set aside of these entities: for `star erase`."""
-    return sum(
-        int(
-            db.execute(
-                delete(Quarantine).where(
-                    Quarantine.entity == entity, Quarantine.entity_id.in_(part)
-                )
-            ).rowcount
-        )
-        for part in parts(ids)
-    )
 
 
 _FIELDS = [getattr(Quarantine, name) for name in Row._fields]

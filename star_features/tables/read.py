@@ -34,6 +34,7 @@ from star_features.tables.spec import (
     members_spec,
     node_spec,
 )
+from star_features.tables.told import Laid, Told, lay_entities, lay_interactions
 from star_features.tables.work import Work
 
 ORDER = {
@@ -45,7 +46,11 @@ RESERVED = ("member", "job", "interaction", "edge")
 
 
 def read_dataset(
-    source: Path, out: Path, config: Path | None = None, barred: Barred = NOBODY
+    source: Path,
+    out: Path,
+    config: Path | None = None,
+    barred: Barred = NOBODY,
+    told: Told | None = None,
 ) -> InputReceipt:
     """Validate a data set and write its canonical tables to the folder `out`.
 
@@ -54,11 +59,12 @@ def read_dataset(
         out: the folder to write; what an earlier call wrote there is replaced.
         config: a dataset.toml; by default the one in the folder, or beside the database.
         barred: whose rows are left out.
+        told: what events told, to be laid over the source.
     """
     settings = load_config(config or config_beside(source))
     with replacing(out) as aside, open_folder(source, settings.csv) as folder:
         with Work(spill=aside / "spill") as work:
-            receipt = _Reading(folder, work, settings, barred).run(aside)
+            receipt = _Reading(folder, work, settings, barred, told or Told()).run(aside)
         shutil.rmtree(aside / "spill", ignore_errors=True)
         receipt.write(aside)
     return receipt
@@ -86,8 +92,12 @@ def replacing(out: Path) -> Iterator[Path]:
 class _Reading:
     """One call of `read_dataset`: tables are taken in, checked against each other, written."""
 
-    def __init__(self, folder: Folder, work: Work, config: DatasetConfig, barred: Barred) -> None:
-        self.folder, self.work, self.config, self.barred = folder, work, config, barred
+    def __init__(
+        self, folder: Folder, work: Work, config: DatasetConfig, barred: Barred, told: Told
+    ) -> None:
+        self.folder, self.work, self.config = folder, work, config
+        self.barred, self.told = barred, told
+        self.laid: dict[str, Laid] = {}
         self.tables: dict[str, TableReceipt] = {}
         self.joins: list[tuple[TableSpec, Intake]] = []
         self.used: set[str] = set()
@@ -119,6 +129,7 @@ class _Reading:
         for join in joined:
             join.require_met()
         unique(self.work, spec)
+        self.laid[spec.name] = lay_entities(self.work, spec, self.told, intake.lists)
         kept = self.work.count(spec.name)
         limits = self.config.limits
         chosen, left = choose(self.work, spec.name, intake.scalars, spec.categorical, limits)
@@ -145,6 +156,7 @@ class _Reading:
     def _interactions(self, out: Path) -> None:
         spec = interactions_spec(self.config.interactions)
         intake = self._take_in(spec)
+        self.laid[spec.name] = lay_interactions(self.work, spec, self.told)
         known_pairs(self.work, spec)
         self._write(spec.name, [slot.name for slot in spec.slots], out)
         self._note(spec.name, [intake], self.work.count(spec.name))
@@ -200,12 +212,15 @@ class _Reading:
         left: dict[str, str] | None = None,
     ) -> None:
         """Three counts from three places: the readers, the table, the quarantine."""
+        laid = self.laid.get(table, Laid())
         self.tables[table] = TableReceipt(
             files=tuple(file for intake in intakes for file in intake.files),
             rows_in=sum(intake.rows_in for intake in intakes),
             kept=kept,
             quarantined=self.work.quarantined(table),
             reasons=self.work.reasons(table),
+            told=laid.told,
+            superseded=laid.superseded,
             categorical=tuple(categorical),
             lists=tuple(lists),
             ignored={name: why for i in intakes for name, why in i.ignored.items()} | (left or {}),

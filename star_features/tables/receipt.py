@@ -16,7 +16,7 @@ FIRST = ("members", "jobs", "interactions", "edges")
 
 
 class TableReceipt(Settings):
-    """One table. Always rows_in = kept + quarantined."""
+    """One table. Always rows_in + told = kept + quarantined + superseded."""
 
     files: tuple[str, ...] = ()
     """The files or database tables it was read from."""
@@ -28,6 +28,10 @@ class TableReceipt(Settings):
     """Rows in quarantine.parquet."""
     reasons: dict[str, int] = Field(default_factory=dict)
     """Rows per reason; a row with two faults counts under both."""
+    told: int = 0
+    """Rows that an event told, and that the source does not have yet."""
+    superseded: int = 0
+    """Rows of the source of which an event told something newer."""
     categorical: tuple[str, ...] = ()
     """Further columns with one category per row."""
     lists: tuple[str, ...] = ()

@@ -53,6 +53,10 @@ class Work:
         self.con.execute(f"CREATE TABLE IF NOT EXISTS {quoted(table)} AS SELECT * FROM rows_to_add")
         self.con.unregister("rows_to_add")
 
+    def columns(self, table: str) -> pa.Schema:
+        """The columns of a table, as Arrow has them."""
+        return self.con.execute(f"SELECT * FROM {quoted(table)} LIMIT 0").to_arrow_table().schema
+
     def add(self, table: str, rows: pa.Table) -> None:
         """Append rows; a column they lack is null."""
         self.con.register("rows_to_add", rows)

@@ -51,7 +51,7 @@ def test_an_interaction_told_twice_is_one(ledger: Ledger) -> None:
         assert changes.known_interactions(db, ["a", "c"]) == {"a"}
 
 
-def test_the_version_moves_with_everything_told_or_forgotten(ledger: Ledger) -> None:
+def test_the_version_moves_with_everything_told_and_with_nothing_absorbed(ledger: Ledger) -> None:
     with ledger.begin() as db:
         seen = [changes.version(db)]
         changes.keep(db, [kept("j1", 1)], 7)
@@ -60,27 +60,31 @@ def test_the_version_moves_with_everything_told_or_forgotten(ledger: Ledger) -> 
         seen.append(changes.version(db))
         changes.keep(db, [kept("j1", 1)], 9)  # older: nothing was told
         assert changes.version(db) == seen[-1]
-        changes.add_interactions(db, [view("a", "m1", "j1")], 7)
+        changes.add_interactions(db, [view("a", "m1", "j1"), view("b", "m1", "j2")], 7)
+        changes.add_interactions(db, [view("c", "m1", "j3")], 9)
         seen.append(changes.version(db))
-        changes.forget_interactions(db, ["a"])
-        assert changes.version(db) == seen[-2]
+        changes.absorb(db, "job", {"j1": 2})
+        changes.absorb_interactions(db, ["a", "c"])
+        assert changes.version(db) == seen[-1]
+        assert changes.known_interactions(db, "abc") == {"b", "c"}
     assert len(set(seen)) == 4
 
 
-def test_what_the_source_has_caught_up_with_is_forgotten(ledger: Ledger) -> None:
+def test_what_the_source_says_as_well_no_longer_counts_and_its_time_does(ledger: Ledger) -> None:
+    with ledger.begin() as db:
+        changes.keep(db, [kept("j1", 5), kept("j2", 5)], 7)
+        changes.absorb(db, "job", {"j1": 5, "j2": 4})
+        found = changes.changes_of(db, "job", ["j1", "j2"])
+        assert found == {"j1": kept("j1", 5)._replace(content={}), "j2": kept("j2", 5)}
+        changes.keep(db, [kept("j1", 6)], 8)
+        assert changes.changes_of(db, "job", ["j1"])["j1"].content
+
+
+def test_a_deleted_one_is_forgotten_unless_something_newer_was_told(ledger: Ledger) -> None:
     with ledger.begin() as db:
         changes.keep(db, [kept("j1", 5), kept("j2", 5)], 7)
         assert changes.forget_changes(db, "job", {"j1": 5, "j2": 4}) == 1
         assert list(changes.changes_of(db, "job", ["j1", "j2"])) == ["j2"]
-
-
-def test_an_erased_member_takes_its_interactions_along(ledger: Ledger) -> None:
-    with ledger.begin() as db:
-        changes.keep(db, [Kept("member", "m1", 1, "", {}), kept("m1", 1)], 7)
-        changes.add_interactions(db, [view("a", "m1", "j1"), view("b", "m2", "m1")], 7)
-        assert changes.forget_entities(db, "member", ["m1"]) == 2
-        assert list(changes.changes_of(db, "job", ["m1"])) == ["m1"]
-        assert changes.known_interactions(db, ["a", "b"]) == {"b"}
 
 
 def test_all_that_was_told_is_read_in_pages(ledger: Ledger) -> None:

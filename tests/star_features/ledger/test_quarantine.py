@@ -61,9 +61,3 @@ def test_a_zero_byte_can_be_stored(ledger: Ledger) -> None:
     with ledger.begin() as db:
         quarantine.set_aside(db, [BAD._replace(payload="a\0b")], 5)
         assert quarantine.held(db)[0].payload == "a\\u0000b"
-
-
-def test_an_erased_entity_leaves_nothing_here(filled: Ledger) -> None:
-    with filled.begin() as db:
-        assert quarantine.forget_entities(db, "job", ["j9"]) == 1
-        assert quarantine.counts(db) == {"bad_json": 1}

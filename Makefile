@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY := PASSIVE
 NAMES ?= $(basename $(notdir $(filter-out benchmarks/__init__.py benchmarks/common.py,$(wildcard benchmarks/*.py))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test chaos check bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,10 @@ demo: $(VENV)/.installed ## the whole main job on a simulated job market; ends i
 	$(BIN)/star demo
 
 test: $(VENV)/.installed ## all tests, in bounded form
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not chaos"
+
+chaos: $(VENV)/.installed ## the long form of the fault tests; an hour
+	$(BIN)/python -m pytest -m chaos
 
 check: $(VENV)/.installed ## lint, types and layering
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from star_features.catalogue import Catalogue, SpacePair
 from star_features.errors import UsageError
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.releases import states
+from star_features.ledger.slots import Claim, guarded
 from star_features.release.standing import retired_versions
 
 
@@ -27,10 +28,14 @@ class Home:
     Attributes:
         path: the home folder itself.
         repo: the Feast repository folder, with `feature_store.yaml` and `spaces.toml`.
+        claim: the slot that this process works on, if it does: it writes no longer than it holds.
+        patience_s: how long to wait while another process works in this home.
     """
 
     path: Path
     repo: Path
+    claim: Claim | None = None
+    patience_s: float = 0
 
     @classmethod
     def find(cls, path: Path | None = None, repo: Path | None = None) -> "Home":
@@ -68,7 +73,8 @@ class Home:
     def ledger(self) -> Ledger:
         """The ledger, at the newest schema; the caller closes it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        return Ledger.open(self.ledger_url)
+        ledger = Ledger.open(self.ledger_url)
+        return guarded(ledger, self.claim) if self.claim else ledger
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -109,6 +115,11 @@ class Home:
     def model(self, name: str) -> Path:
         """The folder of one model version, such as `graph_v1`."""
         return self.path / "models" / name
+
+    @property
+    def schedule(self) -> Path:
+        """When jobs run; the defaults of the code where there is no such file."""
+        return self.repo / "schedule.toml"
 
     def catalogue(self) -> Catalogue:
         return Catalogue.load(self.repo / "spaces.toml")

@@ -9,7 +9,7 @@ written. `--force` writes everything whatever the ledger says.
 """
 
 from pipelines.home import Home
-from pipelines.receipts import Facts, Stage
+from pipelines.receipts import Facts, Stage, only_one
 from pipelines.recording import now_us, opened
 from star_features.catalogue import ENTITIES
 from star_features.errors import StoreError
@@ -86,6 +86,25 @@ def run(home: Home, *, everything: bool = False) -> Facts:
             "All others were written. Mend the history: star audit --repair"
         )
     return {"rows": rows, "written": written, "store": place}
+
+
+def verify(home: Home, *, every_row: bool) -> Facts:
+    """Read back what should be online, and write again what is not as it should be.
+
+    Args:
+        every_row: all of them, not only those that were written first and last.
+
+    Raises:
+        StoreError: the store does not keep what is written to it.
+    """
+    store, place = open_store(home.repo, home.path), fingerprint(home.path)
+    mended = {}
+    with only_one(home), opened(home) as ledger:
+        for history in histories(home):
+            recheck(ledger, store, history.view, place, every_row=every_row)
+            found = write_pending(ledger, store, history, place, now_us=now_us)
+            mended[history.view] = found.rows
+    return {"mended": mended}
 
 
 def is_whole(home: Home, *, look: bool) -> bool:

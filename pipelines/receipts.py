@@ -112,7 +112,7 @@ def only_one(home: Home) -> Iterator[None]:
     home.path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home.path / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=home.patience_s)
     except Timeout:
         raise UsageError(
             f"another star is working in {home.path}: wait for it, or use another STAR_HOME"

@@ -1,16 +1,18 @@
 """`star erase`: remove everything of a member or job, for good, and say what was removed."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.cli.shared import HomeOption, RepoOption, console
-from pipelines.erase import Erasure, receipt_path
 from pipelines.home import Home
 from star_features.catalogue import ENTITIES, Entity
 from star_features.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.erase import Erasure
 
 
 def erase(
@@ -47,7 +49,7 @@ def known_entity(word: str) -> Entity:
     raise UsageError(f"{word!r} is no entity; wanted {' or '.join(ENTITIES)}")
 
 
-def show_erasure(console: Console, home: Home, erasure: Erasure) -> None:
+def show_erasure(console: Console, home: Home, erasure: "Erasure") -> None:
     """What was removed from where, what remains, and where the receipt lies."""
     table = Table(title=f"Erased: one {erasure.entity}", title_justify="left", header_style="")
     table.add_column("place")
@@ -61,4 +63,6 @@ def show_erasure(console: Console, home: Home, erasure: Erasure) -> None:
     )
     for line in erasure.remains:
         console.print(f"Remains: {line}", markup=False, highlight=False, soft_wrap=True)
+    from pipelines.erase import receipt_path
+
     console.print(f"Receipt: {receipt_path(home, erasure.digest)}", soft_wrap=True)

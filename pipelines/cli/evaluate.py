@@ -1,7 +1,7 @@
 """`star evaluate …`: how well jobs are found, and what each part of the graph tower is worth."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,8 +10,10 @@ from rich.table import Table
 from pipelines.cli import show
 from pipelines.cli.shared import HomeOption, RepoOption, VersionOption, console, numbers
 from pipelines.home import Home
-from star_features.evaluation.metrics import Interval
-from star_features.evaluation.study import Line, summary
+
+if TYPE_CHECKING:  # scipy is slow to import, and every command would pay for it
+    from star_features.evaluation.metrics import Interval
+    from star_features.evaluation.study import Line
 
 app = typer.Typer(
     name="evaluate",
@@ -63,6 +65,7 @@ def graph(
     with id embeddings. Every row and seed is kept: killed and called again, it goes on.
     """
     from pipelines import study as job
+    from star_features.evaluation.study import summary
     from star_features.tables.canonical import Tables
 
     place = Home.find(home, repo)
@@ -76,7 +79,7 @@ def graph(
     show_study(console, f"Graph {version}, {study}{simulated}", lines)
 
 
-def show_study(console: Console, title: str, lines: Sequence[Line]) -> None:
+def show_study(console: Console, title: str, lines: "Sequence[Line]") -> None:
     """All figures of the whole test; then the AUC of each slice."""
     names = [name for line in lines for name in line.figures]
     figures = list(dict.fromkeys(names))
@@ -97,7 +100,7 @@ def show_study(console: Console, title: str, lines: Sequence[Line]) -> None:
         console.print(table)
 
 
-def _spread(figure: Interval | None) -> str:
+def _spread(figure: "Interval | None") -> str:
     """The mean, and half the way from the least to the greatest."""
     if figure is None:
         return "–"

@@ -14,6 +14,7 @@ from pipelines.cli import (
     consumers,
     evaluate,
     events,
+    jobs,
     quarantine,
     release,
     show,
@@ -60,6 +61,8 @@ app.add_typer(release.app, name="release")
 app.add_typer(consumers.app, name="consumers")
 app.add_typer(events.app, name="events")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(jobs.app, name="jobs")
+app.command()(jobs.schedule)
 app.command()(serve)
 app.command()(erase)
 app.command()(weights.convert)

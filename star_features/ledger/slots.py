@@ -21,14 +21,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from star_features.errors import Fenced
 from star_features.ledger.dialect import insert_into, one_at_a_time
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Run, Slot
 
-CLAIM_LOCK = 7_275_004
+CLAIM_LOCK = 7_275_005
 """PostgreSQL's advisory lock under which one scheduler claims and the others wait."""
 
 
@@ -105,6 +105,22 @@ def held_now(db: Connection) -> list[Held]:
         Held(job, slot_us, token, holder or "", until_us or 0)
         for job, slot_us, token, holder, until_us in db.execute(rows)
     ]
+
+
+def waiting(db: Connection) -> bool:
+    """Whether any slot waits for a holder."""
+    return db.execute(select(Slot.job).where(Slot.state == "open").limit(1)).first() is not None
+
+
+def forget(db: Connection, before_us: int) -> None:
+    """Remove slots and runs that are over and older than this; the last slot of a job stays."""
+    for job, last_us in db.execute(
+        select(Slot.job, func.max(Slot.slot_us)).group_by(Slot.job)
+    ).all():
+        over = Slot.state.in_(("done", "failed", "skipped"))
+        old = and_(Slot.job == job, Slot.slot_us < min(before_us, last_us))
+        db.execute(delete(Slot).where(old, over))
+    db.execute(delete(Run).where(Run.finished_us < before_us))
 
 
 def take(

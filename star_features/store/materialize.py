@@ -54,14 +54,17 @@ class Written:
     lost: int
 
 
-def recheck(ledger: Ledger, store: "FeatureStore", view: str, place: str) -> int:
+def recheck(
+    ledger: Ledger, store: "FeatureStore", view: str, place: str, *, every_row: bool = False
+) -> int:
     """Make pending what a store has lost; returns how many rows that was.
 
     The rows that were written first and last are looked at: both are there unless the store was
-    emptied, dropped or put back from an older copy. Only if one is not, all rows are looked at.
+    emptied, dropped or put back from an older copy. Only if one is not, or where `every_row` is
+    asked for, all rows are looked at.
     """
     sample = extremes(ledger, view, place, PROBE)
-    if not _lacking(store, view, sample):
+    if not every_row and not _lacking(store, view, sample):
         return 0
     lost = 0
     for page in online(ledger, view, place):

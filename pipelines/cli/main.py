@@ -43,7 +43,7 @@ Versioned text and graph embeddings for Feast.
 
 Exit codes: 0 done; 1 unexpected; 2 a wrong argument or setting; 3 an input that cannot be used;
 4 an earlier stage is missing; 5 vectors of two spaces would mix; 6 a damaged artefact; 7 a store;
-8 a release beyond the bounds of its gate;
+8 a release beyond the bounds of its gate; 9 another process took over;
 130 interrupted: call it again, and it goes on.
 """
 

@@ -15,7 +15,7 @@ from star_features.graph.dgl_graph import as_dgl
 from star_features.graph.job_graph import Ints, JobGraph
 from star_features.graph.labels import Labels, labels_of, split
 from star_features.graph.network import GraphModel
-from star_features.graph.objective import loss_of
+from star_features.graph.objective import task_loss
 from star_features.graph.run import Run
 from star_features.graph.sampler import Pairs
 from star_features.graph.settings import GraphSettings
@@ -56,7 +56,7 @@ def step(
 ) -> float:
     """Forward, back, and one step of the optimiser."""
     model.train()
-    loss = loss_of(model, run, batch, sample)  # type: ignore[arg-type]
+    loss = task_loss(model, run, batch, model(run.reading, sample))  # type: ignore[arg-type]
     assert loss is not None
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

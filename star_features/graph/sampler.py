@@ -30,6 +30,7 @@ from star_features.graph.temporal import (
     age_in_days,
     distinct,
     in_edges,
+    version,
 )
 
 HOUR = 3_600_000_000  # microseconds
@@ -89,6 +90,7 @@ class Contexts:
     plain_C: Ints
     coarse_C: Ints
     fresh_C: NDArray[np.bool_]
+    plain: int
 
     def hidden(self, node_R: Ints, context_R: Ints) -> Ints:
         """Whose edges each row must not read."""
@@ -137,6 +139,7 @@ def contexts(seeds: Seeds, pairs: Pairs, grain: int = 0) -> tuple[Contexts, Ints
         ),
         coarse_C=np.concatenate([exact + 2 * coarse_T, itself_C[len(coarse_T) :]]),
         fresh_C=fresh_C,
+        plain=len(time_T),
     )
     return found, context_S
 
@@ -182,6 +185,8 @@ def draw(view: View, pairs: Pairs, seeds: Seeds, settings: GraphSettings, seed: 
                 view, seen, settings.layers - 2 - depth, source, context_R, reader_E
             )
             key_R, index = distinct(source * n_contexts + expanded)
+            if depth == settings.layers - 2:
+                key_R, index = _shared(view, seen, key_R, index)
         age_E = age_in_days(time_R[edges.row_E], edges.at_E)
         self_R, src_E = index[: len(node_R)], index[len(node_R) :]
         hops.append(Hop(len(key_R), node_R, self_R, src_E, edges.row_E, edges.type_E, age_E))
@@ -203,6 +208,22 @@ def _expanded(
     read = slice(len(context_R), None)
     context[read] = seen.coarse(view, source[read], context[read])
     return context
+
+
+def _shared(view: View, seen: Contexts, key_R: Ints, index: Ints) -> tuple[Ints, Ints]:
+    """The last rows that are expanded, one for all times between which a node gets no edge.
+
+    They see the same edges at each, and are read as of the first: of an age, and of content that
+    their sources changed since, up to a batch's stretch of time is lost.
+    """
+    node_R, context_R = np.divmod(key_R, len(seen.time_C))
+    plain_R = (context_R < seen.plain) & ~view.is_leaf(node_R)
+    version_R = np.full(len(key_R), -1)
+    version_R[plain_R] = version(view, node_R[plain_R], seen.time_C[context_R[plain_R]])
+    same_R = np.zeros(len(key_R), dtype=bool)  # as the row before it; times rise within a node
+    same_R[1:] = plain_R[1:] & plain_R[:-1] & (node_R[1:] == node_R[:-1])
+    same_R[1:] &= version_R[1:] == version_R[:-1]
+    return key_R[~same_R], (np.cumsum(~same_R) - 1)[index]
 
 
 def _refuse_duplicates(seeds: Seeds) -> None:

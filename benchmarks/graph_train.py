@@ -6,8 +6,9 @@ A training step of the graph tower against the textbook's network (HeteroGraphCo
 Both read the same sixteen relations of a simulated power-law graph (200k members, 50k jobs, 20k
 attribute nodes, 10M directed edges, 384-wide text) with equal fan-outs, width, heads, layers, batch
 and loss. A step is drawing the batch's neighbours, forward, back, and the optimiser. The textbook
-draws by DGL's sampler, which knows no time; the tower draws what each label may see. The
-third contestant is the tower with its matrix products in bfloat16. Peak memory is that of a process
+draws by DGL's sampler, which knows no time; the tower draws what each label may see. Two further
+contestants are the tower with DGL's attention kernels in place of its own, and the tower with its
+matrix products in bfloat16. Peak memory is that of a process
 of its own over what it held with graph and features loaded (Linux only). `--quick`: 200k edges.
 """
 
@@ -17,20 +18,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
 
 from benchmarks.common import Claim, arguments, interleaved, median_ratio, report, resident
+from benchmarks.graph_lib.dgl_attention import attention_of_dgl
 from benchmarks.graph_lib.ours import batches_of, fresh, optimiser_of, prepared, step
 from benchmarks.graph_lib.textbook import Textbook
 from benchmarks.graph_lib.world import World, make_world
+from star_features.graph.kernels import attention
 from star_features.graph.sampler import draw
 from star_features.graph.settings import GraphSettings
 
 FAN_OUTS = (4, 2)
 STEPS = 3  # batches a round
 MEBI = 1 << 10  # the kernel counts in kibibytes
-WHO = ("textbook", "tower", "tower, bfloat16")
+WHO = ("textbook", "tower", "tower, DGL's kernels", "tower, bfloat16")
 
 
 def main() -> None:
@@ -51,6 +55,10 @@ def main() -> None:
         {
             "graph_train_speedup": Claim(
                 median_ratio(taken["textbook"], taken["tower"]), "times the textbook's speed", 3
+            ),
+            "graph_train_kernels": Claim(
+                median_ratio(taken["tower, DGL's kernels"], taken["tower"]),
+                "times the speed with DGL's kernels",
             ),
             "graph_train_bfloat16": Claim(
                 median_ratio(taken["tower"], taken["tower, bfloat16"]), "times float32's speed"
@@ -86,10 +94,14 @@ def steps_of(name: str, world: World, seed: int) -> Callable[[], object]:
     model = fresh(world.graph, run)
     descent = optimiser_of(model, settings)
     view, pairs = run.reading.view, run.pairs
-    return lambda: [
-        step(model, descent, run, batch, draw(view, pairs, batch.seeds, settings, number))
-        for number, batch in enumerate(batches)
-    ]
+    kernel = attention_of_dgl if name.endswith("DGL's kernels") else attention
+
+    def steps() -> None:
+        with mock.patch("star_features.graph.network.attention", kernel):
+            for number, batch in enumerate(batches):
+                step(model, descent, run, batch, draw(view, pairs, batch.seeds, settings, number))
+
+    return steps
 
 
 def peak(name: str, edges: int, seed: int) -> float:

@@ -1,12 +1,11 @@
 """
-The only module that imports dgl (1.1.3, the last that runs on current torch): attention kernels
-on blocks, and the loader that draws batches in-process.
+The only module that imports dgl (1.1.3, the last that runs on current torch): its loader, which
+draws batches in this process. DGL's attention kernels took two to three times as long as ours
+(`kernels`, benchmarks/graph_train.py).
 
 Graphs are int64 throughout: DGL silently corrupts blocks of int32 graphs from the second batch on.
 The two variables below are the exception to "no environment": without them DGL is 20 to 60 times
 slower on a busy machine, and asks for its backend in a file of the user's home folder.
-
-Shapes: U sources, R rows, E edges, H heads, D width of a head.
 """
 
 import os
@@ -20,7 +19,6 @@ os.environ.setdefault("DGLBACKEND", "pytorch")
 
 import dgl
 import dgl.dataloading
-import dgl.ops
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,21 +50,6 @@ def as_dgl(view: View) -> dgl.DGLGraph:
         dst.append(np.repeat(np.arange(low, high), np.diff(relation.indptr_N1)))
     ends = torch.from_numpy(np.concatenate(src)), torch.from_numpy(np.concatenate(dst))
     return require_int64(dgl.graph(ends, num_nodes=int(view.bounds[-1])))
-
-
-def attend(src_E: Tensor, row_E: Tensor, score_EH: Tensor, value_UHD: Tensor, rows: int) -> Tensor:
-    """Per row and head: the mean of its sources' values, weighted by the softmax of the scores.
-
-    A row without edges gets zeros. Returns R × H × D.
-    """
-    if not len(src_E):
-        return value_UHD.new_zeros(rows, *value_UHD.shape[1:]) + 0 * value_UHD.sum()
-    block = require_int64(
-        dgl.create_block((src_E, row_E), num_src_nodes=len(value_UHD), num_dst_nodes=rows)
-    )
-    weight_EH1 = dgl.ops.edge_softmax(block, score_EH.unsqueeze(-1))
-    read_RHD: Tensor = dgl.ops.u_mul_e_sum(block, value_UHD, weight_EH1)
-    return read_RHD
 
 
 @dataclass(frozen=True)

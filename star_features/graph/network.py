@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from star_features.graph.dgl_graph import attend
 from star_features.graph.job_graph import Ints
+from star_features.graph.kernels import EdgesByRow, attention
 from star_features.graph.settings import GraphSettings
 from star_features.graph.temporal import Hop, Sample
 from star_features.graph.vocabulary import UNKNOWN, Inputs, Reading, Vocabulary
@@ -126,31 +126,18 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(settings.hidden)
         self.dropout = nn.Dropout(settings.dropout)
 
-    def sources(self, h_UW: Tensor) -> tuple[Tensor, Tensor]:
-        """What every source offers, once for all rows: values and scores by edge type."""
-        value_UHD = self.value(h_UW).unflatten(1, self.shape)
-        return value_UHD, torch.einsum("uhd,thd->uth", value_UHD, self.source_THD).flatten(0, 1)
+    def sources(self, h_UW: Tensor) -> Tensor:
+        """What every source offers, once for all rows."""
+        return cast(Tensor, self.value(h_UW))
 
-    def rows(
-        self, hop: Hop, offered: tuple[Tensor, Tensor], h_RW: Tensor, ends: list[int]
-    ) -> Tensor:
+    def rows(self, hop: Hop, value_UW: Tensor, h_RW: Tensor, ends: list[int]) -> Tensor:
         """The rows' next states, from the sources' offers and their own states."""
-        value_UHD, source_UtH = offered
         own_RW = self.own(h_RW, ends)
-        row_RtH = torch.einsum("rhd,thd->rth", own_RW.unflatten(1, self.shape), self.row_THD)
-        types, type_E = len(self.kind_TH), torch.from_numpy(hop.type_E)
-        src_E, row_E = torch.from_numpy(hop.src_E), torch.from_numpy(hop.row_E)
-        score_EH = (
-            source_UtH.index_select(0, src_E * types + type_E)
-            + row_RtH.flatten(0, 1).index_select(0, row_E * types + type_E)
-            + self.kind_TH.index_select(0, type_E)
-        )
-        if self.age_TH is not None:
-            age_E1 = torch.from_numpy(hop.age_E).unsqueeze(1)
-            score_EH = score_EH + age_E1 * self.age_TH.index_select(0, type_E)
-        score_EH = functional.leaky_relu(score_EH, 0.2)
-        read_RHD = attend(src_E, row_E, score_EH, value_UHD, len(h_RW))
-        mixed_RW = functional.gelu(self.norm(own_RW + read_RHD.flatten(1)))
+        edges = EdgesByRow.of(hop.src_E, hop.row_E, hop.type_E, hop.age_E, len(h_RW))
+        age_TH = torch.zeros_like(self.kind_TH) if self.age_TH is None else self.age_TH
+        by_type = self.source_THD.flatten(1), self.row_THD.flatten(1), self.kind_TH, age_TH
+        read_RW = attention(value_UW, own_RW, *by_type, edges)
+        mixed_RW = functional.gelu(self.norm(own_RW + read_RW))
         return h_RW + cast(Tensor, self.dropout(mixed_RW))
 
 
@@ -205,10 +192,10 @@ class GraphModel(nn.Module):
         """Vectors of both ends of every seed of the sample."""
         h_UW = self.start(reading, sample.node_U, sample.known_U)
         for layer, hop in zip(self.layers, sample.hops, strict=True):
-            attention = cast(Attention, layer)
+            reads = cast(Attention, layer)
             own_RW = h_UW.index_select(0, torch.from_numpy(hop.self_R))
             ends = self.ends(reading, hop.node_R)
-            h_UW = attention.rows(hop, attention.sources(h_UW), own_RW, ends)
+            h_UW = reads.rows(hop, reads.sources(h_UW), own_RW, ends)
         vectors_RD = self.finish(h_UW, self.ends(reading, sample.hops[-1].node_R))
         return (
             vectors_RD.index_select(0, torch.from_numpy(sample.member_S)),

@@ -10,7 +10,7 @@ import torch
 from star_features.errors import ArtefactError, DataError
 from star_features.files import read_json
 from star_features.graph.artefact import load_model, read_manifest, save_model
-from star_features.graph.dgl_graph import attend, dgl, require_int64
+from star_features.graph.dgl_graph import dgl, require_int64
 from star_features.graph.infer import infer
 from star_features.graph.train import train_graph
 
@@ -76,16 +76,6 @@ def test_the_vocabulary_is_readable_json(trained, tmp_path):
 def test_an_int32_dgl_graph_is_refused():
     with pytest.raises(DataError, match=r"int32.*\n.*int64"):
         require_int64(dgl.graph(([0], [1]), idtype=torch.int32))
-
-
-def test_attention_is_one_softmax_over_all_in_edges_of_a_row():
-    value = torch.tensor([[[1.0]], [[3.0]], [[9.0]]])
-    score = torch.log(torch.tensor([[1.0], [3.0], [5.0]]))
-    src, row = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1])
-    read = attend(src, row, score, value, rows=3)
-    torch.testing.assert_close(read.flatten(), torch.tensor([(1 + 3 * 3) / 4, 9.0, 0.0]))
-    nothing = attend(src[:0], row[:0], score[:0], value, rows=3)
-    torch.testing.assert_close(nothing, torch.zeros(3, 1, 1))
 
 
 def test_importing_the_package_or_building_a_graph_loads_neither_torch_nor_dgl():

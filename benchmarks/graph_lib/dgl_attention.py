@@ -14,21 +14,19 @@ from star_features.graph.kernels import SLOPE, EdgesByRow
 
 
 def attention_of_dgl(
-    value_UW: Tensor,
-    own_RW: Tensor,
-    source_TW: Tensor,
-    row_TW: Tensor,
+    value_UHD: Tensor,
+    own_RHD: Tensor,
+    source_THD: Tensor,
+    row_THD: Tensor,
     kind_TH: Tensor,
     age_TH: Tensor,
     edges: EdgesByRow,
 ) -> Tensor:
     """The same as `star_features.graph.kernels.attention`; scores by node and type first, as is
     cheapest here."""
-    types, heads = kind_TH.shape
-    shape = heads, value_UW.shape[1] // heads
-    value_UHD, own_RHD = value_UW.unflatten(1, shape), own_RW.unflatten(1, shape)
-    source_UtH = torch.einsum("uhd,thd->uth", value_UHD, source_TW.unflatten(1, shape))
-    row_RtH = torch.einsum("rhd,thd->rth", own_RHD, row_TW.unflatten(1, shape))
+    types = len(kind_TH)
+    source_UtH = torch.einsum("uhd,thd->uth", value_UHD, source_THD)
+    row_RtH = torch.einsum("rhd,thd->rth", own_RHD, row_THD)
     src_E, row_E = torch.from_numpy(edges.src_E), torch.from_numpy(edges.row_E)
     type_E = torch.from_numpy(edges.type_E)
     score_EH = (
@@ -38,7 +36,9 @@ def attention_of_dgl(
         + torch.from_numpy(edges.age_E).unsqueeze(1) * age_TH.index_select(0, type_E)
     )
     score_EH1 = functional.leaky_relu(score_EH, SLOPE).unsqueeze(-1)
-    block = dgl.create_block((src_E, row_E), num_src_nodes=len(value_UW), num_dst_nodes=len(own_RW))
+    block = dgl.create_block(
+        (src_E, row_E), num_src_nodes=len(value_UHD), num_dst_nodes=len(own_RHD)
+    )
     weight_EH1 = dgl.ops.edge_softmax(block, score_EH1)
     read_RHD: Tensor = dgl.ops.u_mul_e_sum(block, value_UHD, weight_EH1)
-    return read_RHD.flatten(1)
+    return read_RHD

@@ -1,7 +1,7 @@
 """
 Attention over sampled edges as one kernel: scores, softmax and sum, row by row, and its gradient.
 
-    read_RW = attention(value_UW, own_RW, offers, edges, heads)
+    read_RHD = attention(value_UHD, own_RHD, source_THD, row_THD, kind_TH, age_TH, edges)
 
     score = leaky_relu(value[u]·source[t] + own[r]·row[t] + kind[t] + age·age[t])     per head
     read[r] = sum over the row's edges of softmax(score) · value[u]
@@ -11,7 +11,7 @@ every term of the score, and a sort of the edges; here an edge's source is read 
 there and once on the way back. Rows are shared out among torch's number of threads, by plain
 threads: the kernels hold no lock and start no OpenMP of their own.
 
-Shapes: U sources, R rows, E edges, T edge types, H heads, D width of a head, W = H × D.
+Shapes: U sources, R rows, E edges, T edge types, H heads, D width of a head.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,18 +54,18 @@ class EdgesByRow:
 
 
 def attention(
-    value_UW: Tensor,
-    own_RW: Tensor,
-    source_TW: Tensor,
-    row_TW: Tensor,
+    value_UHD: Tensor,
+    own_RHD: Tensor,
+    source_THD: Tensor,
+    row_THD: Tensor,
     kind_TH: Tensor,
     age_TH: Tensor,
     edges: EdgesByRow,
 ) -> Tensor:
-    """What every row reads of its sources, R × W; zeros for a row without edges."""
-    parts = value_UW, own_RW, source_TW, row_TW, kind_TH, age_TH
-    read_RW: Tensor = _Attention.apply(*parts, edges)  # type: ignore[no-untyped-call]
-    return read_RW
+    """What every row reads of its sources, R × H × D; zeros for a row without edges."""
+    parts = value_UHD, own_RHD, source_THD, row_THD, kind_TH, age_TH
+    read_RHD: Tensor = _Attention.apply(*parts, edges)  # type: ignore[no-untyped-call]
+    return read_RHD
 
 
 class _Attention(torch.autograd.Function):
@@ -75,26 +75,26 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         *tensors, edges = inputs
         arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
-        read_RW = np.zeros_like(arrays[1])
+        read_RHD = np.zeros_like(arrays[1])
         weight_EH = np.empty((len(edges.src_E), arrays[4].shape[1]), arrays[0].dtype)
         slope_EH = np.empty_like(weight_EH)
-        outputs = weight_EH, slope_EH, read_RW
-        parts = _parts(len(read_RW))
+        outputs = weight_EH, slope_EH, read_RHD
+        parts = _parts(len(read_RHD))
         _share(lambda n: _read(*arrays, *_of(edges), *outputs, *parts[n]), len(parts))
         ctx.save_for_backward(*tensors)
         ctx.edges, ctx.weights = edges, (weight_EH, slope_EH)
-        return torch.from_numpy(read_RW)
+        return torch.from_numpy(read_RHD)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         edges = ctx.edges
         arrays = [tensor.detach().contiguous().numpy() for tensor in ctx.saved_tensors]
-        grad_RW = gradients[0].contiguous().numpy()
-        parts = _parts(len(grad_RW))
+        grad_RHD = gradients[0].contiguous().numpy()
+        parts = _parts(len(grad_RHD))
         # A source is read by rows of several threads: each sums up its own.
         found = [[np.zeros_like(array) for array in arrays] for _ in parts]
         _share(
-            lambda n: _spread(*arrays, *_of(edges), *ctx.weights, grad_RW, *found[n], *parts[n]),
+            lambda n: _spread(*arrays, *_of(edges), *ctx.weights, grad_RHD, *found[n], *parts[n]),
             len(parts),
         )
         for others in found[1:]:
@@ -149,6 +149,12 @@ def _add(to_D: NDArray[Any], times: Any, from_D: NDArray[Any]) -> None:
 
 
 @kernel
+def _add_both(to_D: Any, times: Any, from_D: Any, times_too: Any, from_too_D: Any) -> None:
+    for d in range(len(to_D)):
+        to_D[d] += times * from_D[d] + times_too * from_too_D[d]
+
+
+@kernel
 def _softmax(score_E: NDArray[Any], mine: Ints) -> None:
     """Scores of one row become weights, in place."""
     top = score_E.dtype.type(-np.inf)
@@ -180,93 +186,96 @@ def _by_row(row_E: Ints, rows: int) -> tuple[Ints, Ints]:
 
 @kernel
 def _read(
-    value_UW: NDArray[Any],
-    own_RW: NDArray[Any],
-    source_TW: NDArray[Any],
-    row_TW: NDArray[Any],
-    kind_TH: NDArray[Any],
-    age_TH: NDArray[Any],
+    value_UHD: Any,
+    own_RHD: Any,
+    source_THD: Any,
+    row_THD: Any,
+    kind_TH: Any,
+    age_TH: Any,
     src_E: Ints,
     type_E: Ints,
     age_E: Floats,
     start_R1: Ints,
     order_E: Ints,
-    weight_EH: NDArray[Any],
-    slope_EH: NDArray[Any],
-    read_RW: NDArray[Any],
+    weight_EH: Any,
+    slope_EH: Any,
+    read_RHD: Any,
     low: int,
     high: int,
 ) -> None:
     """Fill the outputs of the rows from `low` to `high`."""
     heads = kind_TH.shape[1]
-    width = value_UW.shape[1] // heads
     for r in range(low, high):
         mine = order_E[start_R1[r] : start_R1[r + 1]]
         for e in mine:
-            value_W, own_W, t = value_UW[src_E[e]], own_RW[r], type_E[e]
+            u, t, age = src_E[e], type_E[e], age_E[e]
             for h in range(heads):
-                at = slice(h * width, (h + 1) * width)
-                score = kind_TH[t, h] + age_E[e] * age_TH[t, h]
-                score += _dot(value_W[at], source_TW[t, at]) + _dot(own_W[at], row_TW[t, at])
+                score = kind_TH[t, h] + age * age_TH[t, h]
+                score += _dot(value_UHD[u, h], source_THD[t, h])
+                score += _dot(own_RHD[r, h], row_THD[t, h])
                 slope_EH[e, h] = 1 if score >= 0 else SLOPE
                 weight_EH[e, h] = score * slope_EH[e, h]
         for h in range(heads):
             _softmax(weight_EH[:, h], mine)
         for e in mine:
-            value_W = value_UW[src_E[e]]
+            u = src_E[e]
             for h in range(heads):
-                at = slice(h * width, (h + 1) * width)
-                _add(read_RW[r, at], weight_EH[e, h], value_W[at])
+                _add(read_RHD[r, h], weight_EH[e, h], value_UHD[u, h])
 
 
 @kernel
 def _spread(
-    value_UW: NDArray[Any],
-    own_RW: NDArray[Any],
-    source_TW: NDArray[Any],
-    row_TW: NDArray[Any],
-    kind_TH: NDArray[Any],
-    age_TH: NDArray[Any],
+    value_UHD: Any,
+    own_RHD: Any,
+    source_THD: Any,
+    row_THD: Any,
+    kind_TH: Any,
+    age_TH: Any,
     src_E: Ints,
     type_E: Ints,
     age_E: Floats,
     start_R1: Ints,
     order_E: Ints,
-    weight_EH: NDArray[Any],
-    slope_EH: NDArray[Any],
-    grad_RW: NDArray[Any],
-    to_value_UW: NDArray[Any],
-    to_own_RW: NDArray[Any],
-    to_source_TW: NDArray[Any],
-    to_row_TW: NDArray[Any],
-    to_kind_TH: NDArray[Any],
-    to_age_TH: NDArray[Any],
+    weight_EH: Any,
+    slope_EH: Any,
+    grad_RHD: Any,
+    to_value_UHD: Any,
+    to_own_RHD: Any,
+    to_source_THD: Any,
+    to_row_THD: Any,
+    to_kind_TH: Any,
+    to_age_TH: Any,
     low: int,
     high: int,
 ) -> None:
     """Add the gradients that the rows from `low` to `high` send back."""
     heads = kind_TH.shape[1]
-    width = value_UW.shape[1] // heads
+    back_TH = np.zeros_like(kind_TH)  # what a row's edges of one type send back to it
     for r in range(low, high):
         mine = order_E[start_R1[r] : start_R1[r + 1]]
-        to_weight_KH = np.empty((len(mine), heads), value_UW.dtype)
-        mean_H = np.zeros(heads, value_UW.dtype)
-        for k in range(len(mine)):
-            value_W = value_UW[src_E[mine[k]]]
-            for h in range(heads):
-                at = slice(h * width, (h + 1) * width)
-                to_weight_KH[k, h] = _dot(grad_RW[r, at], value_W[at])
-                mean_H[h] += weight_EH[mine[k], h] * to_weight_KH[k, h]
+        to_weight_KH = np.empty((len(mine), heads), value_UHD.dtype)
+        mean_H = np.zeros(heads, value_UHD.dtype)
         for k in range(len(mine)):
             e = mine[k]
-            u, t = src_E[e], type_E[e]
+            u = src_E[e]
             for h in range(heads):
-                at = slice(h * width, (h + 1) * width)
+                to_weight_KH[k, h] = _dot(grad_RHD[r, h], value_UHD[u, h])
+                mean_H[h] += weight_EH[e, h] * to_weight_KH[k, h]
+        for k in range(len(mine)):
+            e = mine[k]
+            u, t, age = src_E[e], type_E[e], age_E[e]
+            for h in range(heads):
                 back = weight_EH[e, h] * (to_weight_KH[k, h] - mean_H[h]) * slope_EH[e, h]
-                to_kind_TH[t, h] += back
-                to_age_TH[t, h] += back * age_E[e]
-                _add(to_value_UW[u, at], weight_EH[e, h], grad_RW[r, at])
-                _add(to_value_UW[u, at], back, source_TW[t, at])
-                _add(to_source_TW[t, at], back, value_UW[u, at])
-                _add(to_own_RW[r, at], back, row_TW[t, at])
-                _add(to_row_TW[t, at], back, own_RW[r, at])
+                back_TH[t, h] += back
+                to_age_TH[t, h] += back * age
+                _add_both(
+                    to_value_UHD[u, h], weight_EH[e, h], grad_RHD[r, h], back, source_THD[t, h]
+                )
+                _add(to_source_THD[t, h], back, value_UHD[u, h])
+        for t in range(len(back_TH)):
+            for h in range(heads):
+                if back_TH[t, h] != 0:
+                    to_kind_TH[t, h] += back_TH[t, h]
+                    _add(to_own_RHD[r, h], back_TH[t, h], row_THD[t, h])
+                    _add(to_row_THD[t, h], back_TH[t, h], own_RHD[r, h])
+                    back_TH[t, h] = 0

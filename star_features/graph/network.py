@@ -135,9 +135,16 @@ class Attention(nn.Module):
         own_RW = self.own(h_RW, ends)
         edges = EdgesByRow.of(hop.src_E, hop.row_E, hop.type_E, hop.age_E, len(h_RW))
         age_TH = torch.zeros_like(self.kind_TH) if self.age_TH is None else self.age_TH
-        by_type = self.source_THD.flatten(1), self.row_THD.flatten(1), self.kind_TH, age_TH
-        read_RW = attention(value_UW, own_RW, *by_type, edges)
-        mixed_RW = functional.gelu(self.norm(own_RW + read_RW))
+        read_RHD = attention(
+            value_UW.view(-1, *self.shape),
+            own_RW.view(-1, *self.shape),
+            self.source_THD,
+            self.row_THD,
+            self.kind_TH,
+            age_TH,
+            edges,
+        )
+        mixed_RW = functional.gelu(self.norm(own_RW + read_RHD.flatten(1)))
         return h_RW + cast(Tensor, self.dropout(mixed_RW))
 
 

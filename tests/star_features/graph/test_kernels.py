@@ -17,8 +17,8 @@ def case(seed, sources=7, rows=5, edges=20, types=3, heads=2, width=3, dtype=tor
     drawn = (rng.integers(0, most, edges) for most in (sources, rows, types))
     by_row = EdgesByRow.of(*drawn, rng.random(edges, dtype=np.float32) * 3, rows)
     torch.manual_seed(seed)
-    whole = heads * width
-    shapes = (sources, whole), (rows, whole), *[(types, whole)] * 2, *[(types, heads)] * 2
+    whole = heads, width
+    shapes = (sources, *whole), (rows, *whole), *[(types, *whole)] * 2, *[(types, heads)] * 2
     return [torch.randn(s, dtype=dtype, requires_grad=True) for s in shapes], by_row
 
 
@@ -29,15 +29,14 @@ def by_formula(tensors, edges):
     parts = []
     for r in range(len(own)):
         mine = np.flatnonzero(edges.row_E == r)
-        for v, o, s, w, h in zip(
-            *(t.chunk(heads, 1) for t in (value, own, source, row)), range(heads), strict=True
-        ):
-            t, years = edges.type_E[mine], torch.from_numpy(edges.age_E[mine]).to(v.dtype)
-            read = v[edges.src_E[mine]]
-            score = (read * s[t]).sum(1) + w[t] @ o[r] + kind[t, h] + years * age[t, h]
+        for h in range(heads):
+            t, years = edges.type_E[mine], torch.from_numpy(edges.age_E[mine]).to(value.dtype)
+            read = value[edges.src_E[mine], h]
+            score = (read * source[t, h]).sum(1) + row[t, h] @ own[r, h] + kind[t, h]
+            score = score + years * age[t, h]
             weight = functional.softmax(functional.leaky_relu(score, 0.2), dim=0)
             parts.append(weight @ read)
-    return torch.stack(parts).reshape(len(own), -1)
+    return torch.stack(parts).reshape(own.shape)
 
 
 @settings(max_examples=25, deadline=None)

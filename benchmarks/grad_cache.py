@@ -81,6 +81,7 @@ def made(pairs: int, seed: int, cache: bool = True) -> Run:
     table = pa.table({"member_text": members, "job_text": jobs, "label": labels})
     settings = TrainSettings(
         loss="contrastive",
+        first_epochs=0,
         gradient_cache=cache,
         validation=8.5 / (pairs + 8),
         head_texts=64,
@@ -115,8 +116,9 @@ def first_micro_batch(run: Run, pairs: int) -> None:
     batch = batch_of(run.training, np.arange(pairs))
     ids = run.ids_of(batch.members_M, batch.jobs_J)
     run.tower.learn(True)
-    vectors = run.embed([ids[row] for row in next(batches([len(each) for each in ids], MICRO))])
-    vectors.sum().backward()
+    part = next(batches([len(each) for each in ids], MICRO))
+    is_job_U = np.arange(len(ids)) >= len(batch.members_M)
+    run.embed([ids[row] for row in part], is_job_U[part]).sum().backward()
 
 
 def peak(pairs: int, what: str, seed: int) -> float:

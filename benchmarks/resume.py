@@ -81,6 +81,7 @@ def run_child(folder: str, steps: int, kill_at: int, seed: int) -> None:
     train.gradients = deadly
     settings = TrainSettings(
         loss="bce+triplet",
+        first_batch=32,
         lora_dropout=0.1,
         effective_batch=8,
         micro_tokens=256,

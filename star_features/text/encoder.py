@@ -10,7 +10,7 @@ The caller cuts a large table into chunks and keeps what is done; one call here 
 Shapes: N texts, U distinct texts, C canaries, T tokens of a batch, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,12 @@ class TextEncoder:
         model: nn.Module,
         tokenizer: Any,
         fingerprint: weights.Fingerprint,
-        head_DD: NDArray[np.float32] | None = None,
+        heads: Mapping[Side, NDArray[np.float32]] | None = None,
     ) -> None:
         self.settings = settings
         self.model = model
         self.fingerprint = fingerprint
-        self.head_DD = None if head_DD is None else torch.from_numpy(head_DD)
+        self.heads = {side: torch.from_numpy(head_DD) for side, head_DD in (heads or {}).items()}
         full = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
         self.width = min(settings.width or full, full)
         self.pooling: Pooling = settings.pooling or (
@@ -96,7 +96,7 @@ class TextEncoder:
         settings = tuned.settings if tuned else settings
         folder = weights.locate(settings.model)
         adapter = Path(settings.adapter) if settings.adapter else None
-        fingerprint = weights.fingerprint(folder, adapter, tuned.head if tuned else None)
+        fingerprint = weights.fingerprint(folder, adapter, tuned.heads if tuned else None)
         weights.verify(settings.model, fingerprint)
         if tuned:
             tuned.verify(fingerprint)
@@ -105,7 +105,7 @@ class TextEncoder:
             backbone.load(folder, adapter),
             tokens.load_backend(folder),
             fingerprint,
-            tuned.head_matrix() if tuned else None,
+            tuned.head_matrices() if tuned else None,
         )
         known_CD = canaries.stored(tuned.folder if tuned else adapter or folder, encoder.digest())
         encoder._settle(
@@ -117,7 +117,7 @@ class TextEncoder:
         """Vectors of `texts`, each distinct text computed once, batches filled by tokens."""
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         read = list(self._tokenizers[side](list(row_of)))
-        vectors_UD = self._vectors([ids for ids, _ in read])
+        vectors_UD = self._vectors([ids for ids, _ in read], side)
         rows = np.fromiter((row_of[text] for text in texts), dtype=np.int64, count=len(texts))
         was_cut_U = np.array([cut for _, cut in read], dtype=bool)
         return EncodeResult(
@@ -146,7 +146,7 @@ class TextEncoder:
             "config_sha256": self.fingerprint.config,
             "tokenizer_sha256": self.fingerprint.tokenizer,
             "adapter_sha256": self.fingerprint.adapter,
-            **({"head_sha256": self.fingerprint.head} if self.fingerprint.head else {}),
+            **({"head_sha256": head} if (head := self.fingerprint.head(side)) else {}),
             "prompt": self.settings.side(side).prompt,
             "max_tokens": self.max_tokens(side),
             "end_token": self.end_token,
@@ -170,13 +170,13 @@ class TextEncoder:
             [self.encode(canaries.TEXTS, side).vectors_ND for side in self._tokenizers]
         )
 
-    def _vectors(self, read: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _vectors(self, read: list[NDArray[np.int64]], side: Side) -> NDArray[np.float32]:
         """U × D, one row for each text's token ids."""
         lengths = [len(ids) for ids in read]
         vectors_UD = np.empty((len(read), self.width), dtype=np.float32)
 
         def fill(rows: list[int]) -> int:
-            vectors_UD[rows] = self._forward([read[row] for row in rows])
+            vectors_UD[rows] = self._forward([read[row] for row in rows], side)
             return sum(lengths[row] for row in rows)
 
         with bar("encode", total=sum(lengths), unit="tok") as progress:
@@ -192,17 +192,17 @@ class TextEncoder:
         return min(self.settings.token_budget, share)
 
     @torch.inference_mode()
-    def _forward(self, read: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _forward(self, read: list[NDArray[np.int64]], side: Side) -> NDArray[np.float32]:
         packed = pack(read).to(self.device)
-        vectors_ND = self._pooled(backbone.hidden(self.model, packed), packed)
+        vectors_ND = self._pooled(backbone.hidden(self.model, packed), packed, side)
         out: NDArray[np.float32] = vectors_ND.cpu().numpy()
         return out
 
-    def _pooled(self, states_TD: Tensor, packed: Packed) -> Tensor:
-        """N × D from the last layer's states: pooling, then the head, then the cut."""
+    def _pooled(self, states_TD: Tensor, packed: Packed, side: Side) -> Tensor:
+        """N × D from the last layer's states: pooling, then the side's head, then the cut."""
         pooled_ND = POOLINGS[self.pooling](states_TD, packed.spans)
-        if self.head_DD is not None:
-            pooled_ND = pooled_ND @ self.head_DD.to(pooled_ND.device).T
+        if side in self.heads:
+            pooled_ND = pooled_ND @ self.heads[side].to(pooled_ND.device).T
         return pooled_ND[:, : self.width]
 
     def _workers(self) -> int:
@@ -212,10 +212,10 @@ class TextEncoder:
         """C × D by transformers' own attention, one text at a time, in float32."""
         rows = []
         with torch.inference_mode():
-            for tokenizer in self._tokenizers.values():
+            for side, tokenizer in self._tokenizers.items():
                 for ids, _ in tokenizer(canaries.TEXTS):
                     states_TD = backbone.plain_hidden(self.model, torch.from_numpy(ids))
-                    rows.append(self._pooled(states_TD, pack([ids])).numpy())
+                    rows.append(self._pooled(states_TD, pack([ids]), side).numpy())
         return np.concatenate(rows)
 
     def _settle(self, wanted_CD: NDArray[np.float32]) -> None:

@@ -2,7 +2,8 @@
 A tuned model's folder, as training writes it and the encoder reads it.
 
     adapter_config.json, adapter_model.safetensors   LoRA in peft's format
-    2_Dense/model.safetensors                        the head, where there is one
+    2_Dense/model.safetensors                        the head of both sides, where there is one
+    2_Router/member, 2_Router/job                    or one a side
     tokenizer*.json, modules.json, 1_Pooling/, ...   for SentenceTransformer(folder)
     canaries.safetensors, canaries.json              known vectors, checked at every load
     report.json                                      how it was trained
@@ -13,6 +14,7 @@ The base model's weights stay where they are: the folder names them, with their 
 Shapes: D width of the backbone.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,19 @@ from safetensors.numpy import load_file
 
 from star_features.errors import ArtefactError, UsageError
 from star_features.files import read_json
-from star_features.text.settings import EncoderSettings
+from star_features.text.settings import EncoderSettings, Side
 from star_features.text.weights import Fingerprint
 
 MANIFEST, REPORT = "tower.json", "report.json"
-POOLING, HEAD, NORMALIZE = "1_Pooling", "2_Dense", "3_Normalize"
-HEAD_WEIGHT = "linear.weight"
-LAYOUT = 1
+POOLING, NORMALIZE = "1_Pooling", "3_Normalize"
+HEADS: Mapping[str, Mapping[Side, str]] = {
+    "none": {},
+    "shared": {"member": "2_Dense", "job": "2_Dense"},
+    "sides": {"member": "2_Router/member", "job": "2_Router/job"},
+}
+"""By the manifest's word: each side's folder."""
+HEAD_FILE, HEAD_WEIGHT = "model.safetensors", "linear.weight"
+LAYOUT = 2
 FREE = frozenset({"model", "width", "dtype", "device", "token_budget"})
 """Settings that may be given beside a tuned folder; training fixed the others."""
 
@@ -74,17 +82,13 @@ class Tuned:
         return cls(folder, settings, manifest)
 
     @property
-    def head(self) -> Path | None:
-        """The file of the head; None for a model without one."""
-        file = self.folder / HEAD / "model.safetensors"
-        return file if self.manifest["head"] else None
+    def heads(self) -> dict[Side, Path]:
+        """Each side's file; empty for a model without a head."""
+        return head_files(self.folder, self.manifest["head"])
 
-    def head_matrix(self) -> NDArray[np.float32] | None:
-        """The head's matrix: vectors are `pooled_ND @ head_DD.T`."""
-        if self.head is None:
-            return None
-        matrix_DD: NDArray[np.float32] = load_file(self.head)[HEAD_WEIGHT]
-        return matrix_DD
+    def head_matrices(self) -> dict[Side, NDArray[np.float32]]:
+        """Each side's matrix: vectors are `pooled_ND @ head_DD.T`."""
+        return {side: load_file(file)[HEAD_WEIGHT] for side, file in self.heads.items()}
 
     def verify(self, got: Fingerprint) -> None:
         """Refuse a base model, an adapter or a head other than the ones of the training."""
@@ -96,3 +100,8 @@ class Tuned:
                     f"{part} of {self.settings.model} has SHA-256 {found}",
                     f"{wanted}: give it the base model that it was trained on, or train it anew.",
                 )
+
+
+def head_files(folder: Path, head: str) -> dict[Side, Path]:
+    """Each side's file, as the folder lies on disk."""
+    return {side: folder / place / HEAD_FILE for side, place in HEADS[head].items()}

@@ -6,6 +6,7 @@ Which weights a model is: where its folder lies, and the digests that pin it.
     verify("all-MiniLM-L6-v2", fingerprint)   # ArtefactError when pinned weights differ
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from star_features.errors import ArtefactError, UsageError
 from star_features.files import read_json, sha256
 from star_features.spaces import digest
+from star_features.text.settings import Side
 
 PINNED = {
     "all-MiniLM-L6-v2": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -41,7 +43,11 @@ class Fingerprint:
     config: str
     tokenizer: str
     adapter: str | None = None
-    head: str | None = None
+    member_head: str | None = None
+    job_head: str | None = None
+
+    def head(self, side: Side) -> str | None:
+        return self.member_head if side == "member" else self.job_head
 
 
 def locate(model: str) -> Path:
@@ -65,14 +71,16 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def fingerprint(folder: Path, adapter: Path | None, head: Path | None = None) -> Fingerprint:
-    """Hash a model folder and, where there are, its adapter and its head's file."""
+def fingerprint(
+    folder: Path, adapter: Path | None, heads: Mapping[Side, Path] | None = None
+) -> Fingerprint:
+    """Hash a model folder and, where there are, its adapter and its heads' files."""
     return Fingerprint(
         weights=_weights_sha256(folder),
         config=sha256(folder / "config.json"),
         tokenizer=_joint_sha256([folder / name for name in TOKENIZER_FILES]),
         adapter=_adapter_sha256(adapter) if adapter else None,
-        head=sha256(head) if head else None,
+        **{f"{side}_head": sha256(file) for side, file in (heads or {}).items()},
     )
 
 

@@ -29,6 +29,7 @@ class Progress:
     """How far a run is.
 
     Attributes:
+        head_curve: of the passes in which the head learnt alone.
         losses: of every step done.
         curve: `step`, `loss` and `auc` of every validation.
         best: the trained weights at `best_step`.
@@ -36,6 +37,7 @@ class Progress:
     """
 
     room: Room
+    head_curve: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0

@@ -24,6 +24,9 @@ from torch.nn import functional
 from star_features.text.training.pairs import Batch
 from star_features.text.training.settings import TrainSettings
 
+OBJECTIVE_RATE = 1e-2
+"""Step size of `Objective`'s own scale and offset, which are single numbers."""
+
 
 def contrastive(cosine_SJ: Tensor, own_S: Tensor, hidden_SJ: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of each taken job among its member's candidates."""
@@ -71,7 +74,7 @@ class Objective(nn.Module):
         super().__init__()
         self.settings = settings
         self.widths = all_widths(settings.widths, full)
-        self.scale_W = nn.Parameter(torch.full((len(self.widths),), 10.0))
+        self.scale_W = nn.Parameter(torch.full((len(self.widths),), settings.scale))
         self.offset_W = nn.Parameter(torch.zeros(len(self.widths)))
 
     def centre(self, members_SD: Tensor, jobs_SD: Tensor) -> None:

@@ -5,12 +5,11 @@ Training pairs: which member's text met which job's text, and whether the job wa
 
 Rows are in order of time: the last ones are held out for validation.
 
-Shapes: N pairs, S pairs of a batch, M and J distinct member and job texts of a batch.
+Shapes: N pairs, T taken pairs, S pairs of a batch, M and J distinct texts of a batch.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -95,13 +94,12 @@ class Pairs:
 
     def took(self, member_M: Ints, job_J: Ints) -> NDArray[np.bool_]:
         """M × J: which of these members (rows of texts) took which of these jobs."""
-        width = len(self.job_texts)
-        return np.isin(member_M[:, None] * width + job_J[None, :], self._taken_keys)
-
-    @cached_property
-    def _taken_keys(self) -> Ints:
-        keys_N = self.member_N * len(self.job_texts) + self.job_N
-        return np.unique(keys_N[self.taken_N])
+        out_MJ = np.zeros((len(member_M), len(job_J)), dtype=np.bool_)
+        member_T = _place_of(member_M, len(self.member_texts))[self.member_N[self.taken_N]]
+        job_T = _place_of(job_J, len(self.job_texts))[self.job_N[self.taken_N]]
+        there_T = (member_T >= 0) & (job_T >= 0)
+        out_MJ[member_T[there_T], job_T[there_T]] = True
+        return out_MJ
 
     def digest(self) -> str:
         """Names these pairs: a checkpoint of a run on others is of no use."""
@@ -164,6 +162,13 @@ def _groups(sorted_N: Ints, together: int) -> Iterator[tuple[int, int]]:
     for start, stop in pairwise(edges):
         for at in range(start, stop, together):
             yield at, min(at + together, stop)
+
+
+def _place_of(rows: Ints, count: int) -> Ints:
+    """Of each of `count` rows: where it stands in `rows`, -1 where it does not."""
+    place = np.full(count, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    return place
 
 
 def _rows(texts: Sequence[str]) -> dict[str, int]:

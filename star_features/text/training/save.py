@@ -23,20 +23,24 @@ from star_features.spaces import unit
 from star_features.text import canaries, tokens, weights
 from star_features.text.encoder import TextEncoder
 from star_features.text.packing import pack
-from star_features.text.settings import EncoderSettings
-from star_features.text.training.tower import Tower
+from star_features.text.settings import EncoderSettings, Side
+from star_features.text.training.tower import Heads, Tower
 from star_features.text.training.train import Trained
 from star_features.text.tuned import (
-    HEAD,
     HEAD_WEIGHT,
     LAYOUT,
     MANIFEST,
     NORMALIZE,
     POOLING,
     REPORT,
+    head_files,
 )
 
 SENTENCE_TRANSFORMERS = "sentence_transformers.models"
+ROUTER = "2_Router"
+SIDES: tuple[Side, ...] = ("member", "job")
+AS_PEERS_SAY: dict[Side, str] = {"member": "query", "job": "document"}
+"""What `encode_query` and `encode_document` are there for."""
 
 
 def save(folder: Path, trained: Trained) -> None:
@@ -51,17 +55,17 @@ def save(folder: Path, trained: Trained) -> None:
     encoder, tower = trained.frozen.encoder, trained.tower
     base = weights.locate(encoder.model)
     _write_adapter(folder, tower, base)
-    head = _write_head(folder, tower)
-    _write_for_sentence_transformers(folder, encoder, trained.frozen.axes_DD.shape[1], head)
+    _write_heads(folder, tower.heads)
+    _write_for_sentence_transformers(folder, encoder, trained.frozen.axes_DD.shape[1], tower.heads)
     _write_tokenizer(folder, base, encoder)
     write_json(folder / REPORT, trained.report.to_json())
-    written = weights.fingerprint(base, folder, head)
+    written = weights.fingerprint(base, folder, head_files(folder, tower.heads.kind))
     write_json(
         folder / MANIFEST,
         {
             "layout": LAYOUT,
             "encoder": _portable(encoder),
-            "head": head is not None,
+            "head": tower.heads.kind,
             "sha256": {name: value for name, value in asdict(written).items() if value},
         },
     )
@@ -92,31 +96,48 @@ def _write_adapter(folder: Path, tower: Tower, base: Path) -> None:
     )
 
 
-def _write_head(folder: Path, tower: Tower) -> Path | None:
-    if tower.head is None:
-        return None
-    weight_DD = tower.head.weight.detach().cpu()
-    file = folder / HEAD / "model.safetensors"
-    file.parent.mkdir(exist_ok=True)
-    save_file({HEAD_WEIGHT: weight_DD.contiguous()}, file, metadata={"format": "pt"})
+def _write_heads(folder: Path, heads: Heads) -> None:
+    """A Dense module a side, as SentenceTransformer reads them; a shared one once."""
+    files = head_files(folder, heads.kind)
+    for side, weight_DD in heads.by_side().items():
+        files[side].parent.mkdir(parents=True, exist_ok=True)
+        tensors = {HEAD_WEIGHT: weight_DD.detach().cpu().contiguous()}
+        save_file(tensors, files[side], metadata={"format": "pt"})
+        write_json(
+            files[side].with_name("config.json"),
+            {
+                "in_features": weight_DD.shape[1],
+                "out_features": weight_DD.shape[0],
+                "bias": False,
+                "activation_function": "torch.nn.modules.linear.Identity",
+            },
+        )
+
+
+def _write_router(folder: Path) -> None:
+    """Which Dense a text goes through: `encode(texts, task="job")`, or `encode_document`."""
     write_json(
-        file.with_name("config.json"),
+        folder / ROUTER / "router_config.json",
         {
-            "in_features": weight_DD.shape[1],
-            "out_features": weight_DD.shape[0],
-            "bias": False,
-            "activation_function": "torch.nn.modules.linear.Identity",
+            "types": {side: f"{SENTENCE_TRANSFORMERS}.Dense" for side in SIDES},
+            "structure": {side: [side] for side in SIDES},
+            "parameters": {
+                "default_route": None,
+                "allow_empty_key": False,
+                "route_mappings": {str((AS_PEERS_SAY[side], None)): side for side in SIDES},
+            },
         },
     )
-    return file
 
 
 def _write_for_sentence_transformers(
-    folder: Path, encoder: EncoderSettings, width: int, head: Path | None
+    folder: Path, encoder: EncoderSettings, width: int, heads: Heads
 ) -> None:
     """The modules that SentenceTransformer puts one behind the other, and the sides' prompts."""
     modules = [("", "Transformer"), (POOLING, "Pooling")]
-    modules += [(HEAD, "Dense")] if head else []
+    modules += {"none": [], "shared": [("2_Dense", "Dense")], "sides": [(ROUTER, "Router")]}[
+        heads.kind
+    ]
     modules += [(NORMALIZE, "Normalize")] if encoder.normalize else []
     for path, _ in modules:
         (folder / path).mkdir(exist_ok=True)
@@ -142,7 +163,11 @@ def _write_for_sentence_transformers(
     write_json(
         folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False}
     )
-    prompts = {"member": encoder.member.prompt, "job": encoder.job.prompt}
+    if heads.kind == "sides":
+        _write_router(folder)
+    prompts = {
+        name: encoder.side(side).prompt for side in SIDES for name in (side, AS_PEERS_SAY[side])
+    }
     write_json(folder / "config_sentence_transformers.json", {"prompts": prompts})
 
 
@@ -179,9 +204,11 @@ def _tower_canaries(trained: Trained) -> NDArray[np.float32]:
     tower.learn(False)
     device = next(tower.parameters()).device
     rows = []
-    for side in (encoder.member, encoder.job):
+    for name in SIDES:
+        side = encoder.side(name)
         read = tokens.for_side(backend, side.prompt, side.max_tokens, bool(encoder.end_token))
+        is_job = torch.tensor([name == "job"], device=device)
         with torch.no_grad():
-            rows += [tower(pack([ids]).to(device)) for ids, _ in read(canaries.TEXTS)]
+            rows += [tower(pack([ids]).to(device), is_job) for ids, _ in read(canaries.TEXTS)]
     vectors_CD: NDArray[np.float32] = torch.cat(rows).float().cpu().numpy()
     return unit(vectors_CD)

@@ -7,6 +7,7 @@ from pydantic import Field
 from star_features.files import Settings
 
 Loss = Literal["contrastive", "bce+triplet"]
+HeadKind = Literal["sides", "shared", "none"]
 
 
 class TrainSettings(Settings):
@@ -24,8 +25,8 @@ class TrainSettings(Settings):
     """Names of the layers that LoRA changes; empty: query, key and value, as named here."""
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of a LoRA layer's inputs that a step leaves out; the backbone itself drops nothing."""
-    head: bool = True
-    """Train a linear map behind the pooling too; it starts as the texts' principal axes."""
+    head: HeadKind = "sides"
+    """A linear map behind the pooling too, one a side or one for both; starts as principal axes."""
     head_texts: int = Field(4096, gt=0)
     """Texts that the principal axes are taken of, at most."""
 
@@ -36,12 +37,24 @@ class TrainSettings(Settings):
     """Divides the cosine in the contrastive loss: lower is sharper."""
     margin: float = Field(0.1, gt=0)
     """By how much a triplet wants the taken job's cosine above the other's."""
+    scale: float = Field(5.0, gt=0)
+    """Slope of the binary cross-entropy at the start: lower spreads the cosines further."""
     triplet_weight: float = Field(1.0, ge=0)
     """Weight of the triplets beside the binary cross-entropy."""
     widths: tuple[int, ...] = (64, 128, 200, 256)
     """Matryoshka: the loss is the mean over these first coordinates and over all of them."""
 
-    # --- steps
+    # --- the head first, on the frozen model's vectors: no forward pass, so many steps a second
+    first_epochs: int = Field(8, ge=0)
+    """Passes over the pairs in which the head alone learns; the best of them is kept."""
+    first_batch: int = Field(2048, gt=1)
+    """Pairs per step of these."""
+    first_rate: float = Field(2e-3, gt=0)
+    """Step size of these."""
+    first_pairs: int = Field(200_000, gt=1)
+    """The newest pairs that these read, at most; the texts of all of them are encoded once."""
+
+    # --- then all of it, step by step
     effective_batch: int = Field(256, gt=1)
     """Pairs per step, all of them each other's candidates."""
     rows_per_member: int = Field(4, gt=0)
@@ -57,7 +70,7 @@ class TrainSettings(Settings):
     learning_rate: float = Field(5e-4, gt=0)
     """Step size of AdamW on the LoRA matrices, after the warm-up."""
     head_learning_rate: float = Field(1e-4, gt=0)
-    """The same for the head, which starts as a rotation and not at zero."""
+    """The same for the head, which has learnt already or is a rotation, and does not start at 0."""
     warm_up: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the step size rises."""
     schedule: Literal["cosine", "linear"] = "cosine"
@@ -66,8 +79,8 @@ class TrainSettings(Settings):
     """Pull of the trained weights towards zero."""
     clip: float = Field(1.0, gt=0)
     """Longest gradient that a step follows."""
-    epochs: int = Field(1, gt=0)
-    """Passes over the pairs."""
+    epochs: int = Field(1, ge=0)
+    """Passes over the pairs; 0 trains the head alone."""
     max_steps: int | None = Field(None, gt=0)
     """Stop after this many steps, if the epochs last longer."""
 

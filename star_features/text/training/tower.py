@@ -1,8 +1,8 @@
 """
-The model in training: a frozen backbone with LoRA in its attention, pooling, and a linear head.
+The model in training: a frozen backbone with LoRA in its attention, pooling, and linear heads.
 
-    tower = Tower.over(encoder, settings)
-    tower(pack(ids))          # N × D, not yet unit length
+    tower = Tower(with_lora(backbone.load(folder, None), settings), "mean", Heads(axes_DD, "sides"))
+    tower(pack(ids), is_job_N)          # N × D, not yet unit length
 
 Shapes: N texts, T tokens, D width.
 """
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from star_features.errors import UsageError
 from star_features.text import backbone
 from star_features.text.packing import POOLINGS, Packed
-from star_features.text.settings import Pooling
-from star_features.text.training.settings import TrainSettings
+from star_features.text.settings import Pooling, Side
+from star_features.text.training.settings import HeadKind, TrainSettings
 
 # Query, key and value as the architectures call them; fused layers hold all three.
 ATTENTION_NAMES: tuple[tuple[str, ...], ...] = (
@@ -33,22 +33,48 @@ ATTENTION_NAMES: tuple[tuple[str, ...], ...] = (
 )
 
 
-class Tower(nn.Module):
-    """Backbone, pooling and head as one differentiable function of packed texts."""
+class Heads(nn.Module):
+    """A linear map behind the pooling: one a side, one for both, or none at all.
 
-    def __init__(self, peft: Any, pooling: Pooling, axes_DD: NDArray[np.float32] | None) -> None:
+    Two sides of one shared map can only be near where their texts are alike; a map a side can also
+    learn that one kind of work leads to another.
+    """
+
+    def __init__(self, axes_DD: NDArray[np.float32], kind: HeadKind) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind != "none":
+            self.member = nn.Parameter(torch.from_numpy(axes_DD.copy()))
+        if kind == "sides":
+            self.job = nn.Parameter(torch.from_numpy(axes_DD.copy()))
+
+    def forward(self, pooled_ND: Tensor, is_job_N: Tensor) -> Tensor:
+        if self.kind == "none":
+            return pooled_ND
+        if self.kind == "shared":
+            return pooled_ND @ self.member.T
+        return torch.where(is_job_N[:, None], pooled_ND @ self.job.T, pooled_ND @ self.member.T)
+
+    def by_side(self) -> dict[Side, Tensor]:
+        """Each side's matrix; empty where there is none."""
+        if self.kind == "none":
+            return {}
+        return {"member": self.member, "job": self.job if self.kind == "sides" else self.member}
+
+
+class Tower(nn.Module):
+    """Backbone, pooling and heads as one differentiable function of packed texts."""
+
+    def __init__(self, peft: Any, pooling: Pooling, heads: Heads) -> None:
         super().__init__()
         self.peft = peft
         self.pooling = pooling
-        self.head: nn.Linear | None = None
-        if axes_DD is not None:
-            self.head = nn.Linear(axes_DD.shape[1], axes_DD.shape[0], bias=False)
-            self.head.weight.data = torch.from_numpy(axes_DD.copy())
+        self.heads = heads
 
-    def forward(self, packed: Packed) -> Tensor:
+    def forward(self, packed: Packed, is_job_N: Tensor) -> Tensor:
         states_TD = backbone.hidden(self.peft.get_base_model(), packed)
-        pooled_ND = POOLINGS[self.pooling](states_TD, packed.spans)
-        return pooled_ND if self.head is None else self.head(pooled_ND)
+        vectors: Tensor = self.heads(POOLINGS[self.pooling](states_TD, packed.spans), is_job_N)
+        return vectors
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Parameters that training moves, by name."""

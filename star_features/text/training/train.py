@@ -1,11 +1,12 @@
 """
-Fine-tune the text tower: settings, pairs, frozen baseline, tower, steps, report.
+Fine-tune the text tower: settings, pairs, frozen baseline, head, tower, steps, report.
 
     trained = train_text(pairs, EncoderSettings(), TrainSettings(seed=1), checkpoint=folder)
     trained.report.best_auc, trained.report.frozen_auc
 
-The last pairs by time are held out; the weights that come back are those of the best validation,
-which may be the untouched ones (step 0).
+The last pairs by time are held out. The head learns first, on the frozen model's vectors; then
+LoRA and head together. The weights that come back are those of the best validation, which may be
+those of the head alone (step 0), and of it those before its first pass.
 
 Shapes: S pairs of a batch, U texts of a batch (members, then jobs), M and J of either, V pairs of
 the validation, D width.
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from star_features.progress import bar
@@ -31,9 +33,10 @@ from star_features.text.packing import batches, pack
 from star_features.text.settings import EncoderSettings
 from star_features.text.training import checkpoint as disk
 from star_features.text.training.cache import cached, plain
+from star_features.text.training.first import HeadFirst, pairs_to_read
 from star_features.text.training.frozen import Floats, Frozen, by_width, pair_auc
 from star_features.text.training.guard import verdict
-from star_features.text.training.losses import Objective
+from star_features.text.training.losses import OBJECTIVE_RATE, Objective
 from star_features.text.training.pairs import (
     Batch,
     Ints,
@@ -44,10 +47,7 @@ from star_features.text.training.pairs import (
 )
 from star_features.text.training.room import Room
 from star_features.text.training.settings import TrainSettings
-from star_features.text.training.tower import Tower, with_lora
-
-OBJECTIVE_RATE = 1e-2
-"""Step size of the objective's own scale and offset, which are single numbers."""
+from star_features.text.training.tower import Heads, Tower, with_lora
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class TrainReport:
 
     Attributes:
         stopped: the guard's reason; None where all steps were done.
+        head_curve: `epoch`, mean `loss` and `auc` of each pass of the head alone.
         curve: `step`, mean `loss` since the last one, and `auc` of each validation.
         widths: AUC of the first coordinates, see `frozen.by_width`.
         micro_tokens, halvings: what fitted into memory, and how often it was found out.
@@ -66,6 +67,7 @@ class TrainReport:
     best_step: int
     steps: int
     stopped: str | None
+    head_curve: tuple[dict[str, float], ...]
     curve: tuple[dict[str, float], ...]
     widths: tuple[dict[str, float], ...]
     pairs: int
@@ -125,10 +127,12 @@ class Run:
         members, jobs = self.frozen.ids["member"], self.frozen.ids["job"]
         return [members[row] for row in members_M] + [jobs[row] for row in jobs_J]
 
-    def embed(self, ids: list[Ints]) -> Tensor:
+    def embed(self, ids: list[Ints], is_job_N: NDArray[np.bool_]) -> Tensor:
         device = next(self.tower.parameters()).device
         with self._autocast(device):
-            vectors: Tensor = self.tower(pack(ids).to(device))
+            vectors: Tensor = self.tower(
+                pack(ids).to(device), torch.from_numpy(is_job_N).to(device)
+            )
         return vectors.float()
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
@@ -156,13 +160,14 @@ def train_text(
         UsageError: `encoder` is no plain base model, or its attention layers have unknown names.
     """
     with _torch_settings(settings):
-        run = prepare(pairs, encoder, settings)
+        run = prepare(pairs, encoder, settings, checkpoint)
         optimiser = _optimiser(run)
         name = digest([pairs.digest(), run.frozen.encoder.model_dump(), settings.model_dump()])
         progress = None
         if checkpoint is not None:
             progress = disk.resume(checkpoint, name, run.weights, optimiser)
-        progress = progress or disk.Progress(Room(settings.micro_tokens))
+        if progress is None:
+            progress = disk.Progress(Room(settings.micro_tokens), head_curve=_head_first(run))
         for _ in _fit(run, optimiser, progress):
             if checkpoint is not None:
                 disk.save(checkpoint, name, progress, run.weights, optimiser)
@@ -170,11 +175,19 @@ def train_text(
         return Trained(run.tower, run.frozen, _report(run, progress))
 
 
-def prepare(pairs: Pairs, encoder: EncoderSettings, settings: TrainSettings) -> Run:
-    """All that comes before the first step; seeds torch for the new weights."""
+def prepare(
+    pairs: Pairs, encoder: EncoderSettings, settings: TrainSettings, folder: Path | None = None
+) -> Run:
+    """All that comes before anything learns; seeds torch for the new weights.
+
+    Args:
+        folder: where vectors of the frozen model are kept for a run that comes again.
+    """
     training, validation = pairs.split(settings)
     loaded = TextEncoder.load(encoder)
-    frozen = Frozen.of(loaded, pairs, validation, settings)
+    frozen = Frozen.of(
+        loaded, pairs, validation, settings, pairs_to_read(training, settings), folder
+    )
     device, notes = loaded.device, [*loaded.notes]
     del loaded
     precision = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
@@ -192,13 +205,26 @@ def _tower(frozen: Frozen, settings: TrainSettings, precision: torch.dtype) -> T
     model = backbone.load(weights.locate(frozen.encoder.model), None).to(precision)
     pooling = frozen.encoder.pooling
     assert pooling is not None
-    return Tower(with_lora(model, settings), pooling, frozen.axes_DD if settings.head else None)
+    return Tower(with_lora(model, settings), pooling, Heads(frozen.axes_DD, settings.head))
+
+
+def _head_first(run: Run) -> list[dict[str, float]]:
+    pairs = pairs_to_read(run.training, run.settings)
+    if pairs is None:
+        return []
+    device = next(run.tower.parameters()).device
+    run.tower.heads.cpu(), run.objective.cpu()
+    curve = HeadFirst(
+        run.tower.heads, run.objective, run.frozen, pairs, run.validation, run.settings
+    ).run(rate)
+    run.tower.heads.to(device), run.objective.to(device)
+    return curve
 
 
 def _optimiser(run: Run) -> torch.optim.AdamW:
     settings, trained = run.settings, run.tower.trained()
-    head = [p for name, p in trained.items() if name.startswith("head.")]
-    lora = [p for name, p in trained.items() if not name.startswith("head.")]
+    head = [p for name, p in trained.items() if name.startswith("heads.")]
+    lora = [p for name, p in trained.items() if not name.startswith("heads.")]
     groups: list[dict[str, Any]] = [
         {"params": lora, "lr": settings.learning_rate},
         {"params": list(run.objective.parameters()), "lr": OBJECTIVE_RATE, "weight_decay": 0.0},
@@ -229,8 +255,8 @@ def _fit(run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress) ->
 
 
 def _verdict(run: Run, progress: disk.Progress) -> str | None:
-    frozen, aucs = progress.curve[0]["auc"], [row["auc"] for row in progress.curve]
-    return verdict(progress.losses, aucs, frozen, run.settings)
+    aucs = [row["auc"] for row in progress.curve]
+    return verdict(progress.losses, aucs, run.frozen.auc(run.validation.taken_N), run.settings)
 
 
 def _step(run: Run, optimiser: torch.optim.Optimizer, progress: disk.Progress) -> float:
@@ -255,12 +281,13 @@ def gradients(run: Run, batch: Batch, tokens: int, step: int) -> float:
     for weight in run.weights.values():
         weight.grad = None
     ids = run.ids_of(batch.members_M, batch.jobs_J)
+    is_job_U = np.arange(len(ids)) >= len(batch.members_M)
     parts = list(batches([len(each) for each in ids], tokens))
     run.tower.learn(True)
 
     def embed(number: int) -> Tensor:
         torch.manual_seed(int(digest([run.settings.seed, step, number], 15), 16))
-        return run.embed([ids[row] for row in parts[number]])
+        return run.embed([ids[row] for row in parts[number]], is_job_U[parts[number]])
 
     def terms(vectors_UD: Tensor) -> Iterator[Tensor]:
         members = len(batch.members_M)
@@ -294,16 +321,19 @@ def _validation_vectors(run: Run, room: Room) -> tuple[Floats, Floats]:
     """V × D each: the tower's vectors of the validation pairs' members and jobs."""
     batch = batch_of(run.validation, np.arange(len(run.validation)))
     ids = run.ids_of(batch.members_M, batch.jobs_J)
-    vectors_UD = room.within(lambda tokens: _vectors(run, ids, tokens))
+    is_job_U = np.arange(len(ids)) >= len(batch.members_M)
+    vectors_UD = room.within(lambda tokens: _vectors(run, ids, is_job_U, tokens))
     members_MD, jobs_JD = vectors_UD[: len(batch.members_M)], vectors_UD[len(batch.members_M) :]
     return members_MD[batch.member_S], jobs_JD[batch.job_S]
 
 
-def _vectors(run: Run, ids: list[Ints], tokens: int) -> Floats:
+def _vectors(run: Run, ids: list[Ints], is_job_U: NDArray[np.bool_], tokens: int) -> Floats:
     run.tower.learn(False)
     parts = list(batches([len(each) for each in ids], tokens))
     with torch.no_grad():
-        made = [run.embed([ids[row] for row in part]).cpu().numpy() for part in parts]
+        made = [
+            run.embed([ids[row] for row in part], is_job_U[part]).cpu().numpy() for part in parts
+        ]
     vectors_UD = np.empty((len(ids), made[0].shape[1]), dtype=np.float32)
     vectors_UD[np.concatenate(parts)] = np.concatenate(made)
     return vectors_UD
@@ -331,6 +361,7 @@ def _report(run: Run, progress: disk.Progress) -> TrainReport:
         best_step=progress.best_step,
         steps=progress.step,
         stopped=progress.stopped,
+        head_curve=tuple(progress.head_curve),
         curve=tuple(progress.curve),
         widths=tuple(
             by_width(run.frozen, members_VD, jobs_VD, taken_V, width)

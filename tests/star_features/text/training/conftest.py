@@ -49,6 +49,8 @@ def quick() -> Callable[..., TrainSettings]:
     def with_changes(**changes: object) -> TrainSettings:
         small = {
             "loss": "contrastive",
+            "head": "shared",
+            "first_epochs": 0,
             "rank": 4,
             "widths": (8, 16),
             "temperature": 0.1,
@@ -83,7 +85,9 @@ def prepared(
 
 @pytest.fixture(scope="session")
 def trained(pairs: Pairs, base: EncoderSettings, quick: Callable[..., TrainSettings]) -> Trained:
-    return train_text(pairs, base, quick(max_steps=36))
+    """A head a side, first alone, then with LoRA."""
+    first = {"first_epochs": 10, "first_batch": 48, "first_rate": 2e-2}
+    return train_text(pairs, base, quick(loss="bce+triplet", head="sides", max_steps=24, **first))
 
 
 @pytest.fixture(scope="session")

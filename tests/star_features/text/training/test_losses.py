@@ -107,7 +107,9 @@ def test_the_contrastive_objective_hides_other_taken_jobs_and_means_over_widths(
 
 
 def test_the_papers_objective_is_binary_plus_weighted_triplets() -> None:
-    settings = TrainSettings(widths=(), loss="bce+triplet", margin=0.25, triplet_weight=2.0)
+    settings = TrainSettings(
+        widths=(), loss="bce+triplet", margin=0.25, triplet_weight=2.0, scale=10.0
+    )
     objective = Objective(settings, 2)
     (got,) = objective.terms(MEMBERS, JOBS, BATCH)
     logits = 10 * torch.tensor([0.8, 0.6, 0.8])
@@ -118,7 +120,7 @@ def test_the_papers_objective_is_binary_plus_weighted_triplets() -> None:
 
 
 def test_the_binary_loss_starts_undecided_at_the_mean_cosine() -> None:
-    objective = Objective(TrainSettings(widths=()), 2)
+    objective = Objective(TrainSettings(widths=(), scale=10.0), 2)
     objective.centre(MEMBERS, JOBS[:2])
     assert objective.offset_W.item() == pytest.approx(-10 * 0.8)
 

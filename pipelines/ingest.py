@@ -15,21 +15,27 @@ import pyarrow as pa
 
 from pipelines import told
 from pipelines.events.history import flush
+from pipelines.gone import come_back, leave
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, find_receipt
 from pipelines.recording import now_us, opened
 from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
-from star_features.ledger.tombstones import Graves, graves, revive
+from star_features.ledger.tombstones import Graves, graves
 from star_features.store.history import History, hash_categories
 from star_features.tables.barred import Barred
 from star_features.tables.canonical import Tables
 from star_features.tables.read import read_dataset
 
 
-def stage(home: Home, source: Path, config: Path | None = None) -> Stage:
-    """The stage that fills `tables/` and the history of the categorical features."""
+def stage(home: Home, source: Path, config: Path | None = None, *, all_gone: bool = False) -> Stage:
+    """
+    The stage that fills `tables/` and the history of the categorical features.
+
+    Args:
+        all_gone: remove entities that are gone from the tables, however many they are.
+    """
     _refuse_other_source(home, source)
     return Stage(
         name="ingest",
@@ -41,7 +47,7 @@ def stage(home: Home, source: Path, config: Path | None = None) -> Stage:
         },
         after=[],
         outputs=[home.tables / "schema.json"],
-        work=lambda: _work(home, source, config),
+        work=lambda: _work(home, source, config, all_gone),
     )
 
 
@@ -74,7 +80,7 @@ def _refuse_other_source(home: Home, source: Path) -> None:
         )
 
 
-def _work(home: Home, source: Path, config: Path | None) -> Facts:
+def _work(home: Home, source: Path, config: Path | None, all_gone: bool) -> Facts:
     with opened(home) as ledger:
         flush(home, ledger, now_us())
         with ledger.begin() as db:
@@ -83,11 +89,12 @@ def _work(home: Home, source: Path, config: Path | None) -> Facts:
         receipt = read_dataset(source, home.tables, config, _barred(gone), over)
         told.absorb(ledger, over)
         tables = Tables(home.tables)
-        with ledger.begin() as db:
-            for entity in ENTITIES:
-                revive(db, entity, _back(tables, gone[entity]))
+        for entity in ENTITIES:
+            come_back(home, ledger, entity, _back(tables, gone[entity]))
+        left = {entity: leave(home, ledger, tables, entity, all_gone) for entity in ENTITIES}
     rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
-    return {"tables": receipt.model_dump(mode="json")["tables"], "attributes": rows}
+    counts = receipt.model_dump(mode="json")["tables"]
+    return {"tables": counts, "attributes": rows, "gone": left}
 
 
 def _barred(gone: Mapping[str, Graves]) -> Barred:

@@ -8,6 +8,7 @@ part, and ticked off. Another store, or one that lost its rows, holds nothing: e
 written. `--force` writes everything whatever the ledger says.
 """
 
+from pipelines.events.history import flush
 from pipelines.home import Home
 from pipelines.receipts import Facts, Stage, only_one
 from pipelines.recording import now_us, opened
@@ -75,6 +76,7 @@ def run(home: Home, *, everything: bool = False) -> Facts:
     store, place = open_store(home.repo, home.path), fingerprint(home.path)
     rows, written, lost = {}, {}, {}
     with opened(home) as ledger:
+        flush(home, ledger, now_us())  # rows that events made: an emptied store needs them too
         for history in histories(home):
             found = _write(ledger, store, history, place, everything)
             rows[history.view] = counts(ledger, history.view, place).rows

@@ -19,6 +19,9 @@ from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Tombstone
 from star_features.tables.told import Told, ToldMeeting, ToldRow
 
+GONE = "no longer in the tables"
+"""Why a refresh buries: the tables know it already, and need not be read again for it."""
+
 
 def told_of(ledger: Ledger) -> Told:
     """Everything that was told and that no source has caught up with."""
@@ -35,7 +38,9 @@ def absorb(ledger: Ledger, told: Told) -> None:
 
 def version(ledger: Ledger) -> list[int]:
     """Changes with every event that changes the tables, and with nothing else."""
-    last = select(func.coalesce(func.max(Tombstone.at_us), 0)).where(Tombstone.kind == "deleted")
+    last = select(func.coalesce(func.max(Tombstone.at_us), 0)).where(
+        Tombstone.kind == "deleted", Tombstone.why != GONE
+    )
     with ledger.read() as db:
         return [*changes.version(db), int(db.execute(last).scalar_one())]
 

@@ -160,7 +160,7 @@ def ingest(
     from pipelines import ingest as job
 
     place = Home.find(home, repo)
-    receipt = run_stage(place, job.stage(place, data, config), force)
+    receipt = run_stage(place, job.stage(place, data, config, all_gone=force), force)
     show.ingested(console, receipt)
 
 

@@ -61,6 +61,20 @@ def ingested(console: Console, receipt: Receipt) -> None:
         numbers = (counts["rows_in"], counts["kept"], counts["quarantined"])
         table.add_row(name, *(f"{n:,}" for n in numbers), reasons)
     console.print(table)
+    gone(console, receipt.facts.get("gone", {}))
+
+
+def gone(console: Console, by_entity: Mapping[str, Mapping[str, int]]) -> None:
+    """Who left the tables, and who was not believed to."""
+    for entity, counts in by_entity.items():
+        if counts["removed"]:
+            console.print(f"{counts['removed']:,} {entity}s are gone from the tables, and offline.")
+        if counts["held_back"]:
+            console.print(
+                f"[yellow]{counts['held_back']:,} {entity}s are gone from the tables at once[/]: "
+                "that looks like a broken export, so they stay online. If they are gone: "
+                "star ingest --force"
+            )
 
 
 def training_set(console: Console, receipt: Receipt) -> None:

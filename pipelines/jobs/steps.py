@@ -60,7 +60,8 @@ def refresh(turn: Turn) -> Facts:
     config = turn.schedule.config or (last and last.settings["config"])
     if not data:
         raise MissingStage("a source of tables", "star ingest --data DIR")
-    stage = ingest.stage(turn.home, Path(data), Path(config) if config else None)
+    told = Path(config) if config else None
+    stage = ingest.stage(turn.home, Path(data), told, all_gone=turn.force)
     return _facts([stage.run(turn.home, turn.force)])
 
 

@@ -28,7 +28,7 @@ from star_features.ledger.dialect import insert_into, one_at_a_time
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Run, Slot
 
-CLAIM_LOCK = 7_275_005
+CLAIM_LOCK = 7_275_006
 """PostgreSQL's advisory lock under which one scheduler claims and the others wait."""
 
 

@@ -226,6 +226,13 @@ def count_absent(ledger: Ledger, view: str, other: str) -> int:
         return int(db.execute(asked.where(_not_buried(view))).scalar_one())
 
 
+def oldest_content(db: Connection, entity: str) -> dict[str, int]:
+    """Every member, or job, that has a row in any view, and the oldest of its rows' times."""
+    of_entity = Vector.view.startswith(f"{entity}_", autoescape=True)
+    asked = select(Vector.entity_id, func.min(Vector.content_us)).where(of_entity)
+    return {id: content_us for id, content_us in db.execute(asked.group_by(Vector.entity_id))}
+
+
 def forget_view(db: Connection, view: str) -> None:
     """A view whose history was removed begins anew."""
     db.execute(delete(Vector).where(Vector.view == view))
@@ -267,11 +274,10 @@ def _is_pending(store: str) -> ColumnElement[bool]:
 
 
 def _not_buried(view: str) -> ColumnElement[bool]:
-    """Of deleted entities, those with newer content; an erased one has no row here."""
+    """Nobody who is deleted, until he is revived; an erased one has no row here."""
     return ~exists().where(
         Tombstone.entity == view.partition("_")[0],
         Tombstone.entity_id == Vector.entity_id,
-        Tombstone.content_us >= Vector.content_us,
     )
 
 

@@ -32,15 +32,20 @@ BATCH_BYTES = 16 << 20
 BATCH_ROWS = 10_000
 
 
-def newest_batches(history: History, batch_bytes: int = BATCH_BYTES) -> Iterator[pa.RecordBatch]:
-    """The newest row of every entity."""
+def newest_batches(
+    history: History, batch_bytes: int = BATCH_BYTES, ids: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The newest row of every entity, or of these."""
     history.ensure()
     files = history.parts()
     newest = (
         f"SELECT place FROM {_keys(history, files)} "
+        f"{'' if ids is None else f'SEMI JOIN asked USING ({history.key}) '}"
         f"QUALIFY row_number() OVER (PARTITION BY {history.key} ORDER BY {NEWEST}, place) = 1"
     )
     with duckdb.connect() as db:
+        if ids is not None:
+            db.register("asked", pa.table({history.key: pa.array(ids, pa.string())}))
         place_N = _places(db, newest)
     yield from _batches(history, files, place_N, batch_bytes)
 

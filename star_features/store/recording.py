@@ -2,6 +2,7 @@
 The ledger follows the history: whatever part it has not taken in yet, it takes in.
 
     follow(ledger, history, now_us)                     # how many rows were new to it
+    recall(ledger, history, ["j1"], now_us)             # who was forgotten is there again
     checksums_of(batch, ["vector", "space"])            # of rows, as they lie in Parquet
 
 Parts never change once they are written, so their names say what is known. A stage that was killed
@@ -31,6 +32,7 @@ from star_features.ledger.vectors import (
     record,
 )
 from star_features.store.history import EMPTY, History, as_matrix
+from star_features.store.newest import newest_batches
 
 
 def follow(ledger: Ledger, history: History, now_us: int) -> int:
@@ -47,6 +49,13 @@ def follow(ledger: Ledger, history: History, now_us: int) -> int:
         known = set()
     unread = [name for name in there if name not in known and name != EMPTY]
     return sum(_take_in(ledger, history, name, now_us) for name in unread)
+
+
+def recall(ledger: Ledger, history: History, ids: Sequence[str], now_us: int) -> None:
+    """Record the newest rows of entities that had been forgotten, and are there again."""
+    for batch in newest_batches(history, ids=ids):
+        with ledger.begin() as db:
+            record(db, _as_computed(history, batch), now_us)
 
 
 def checksums_of(batch: pa.RecordBatch, features: Sequence[str]) -> list[str]:

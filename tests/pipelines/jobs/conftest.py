@@ -105,7 +105,7 @@ class Bench:
         ledger = Ledger.open(self.home.ledger_url)
         with ledger.read() as db:
             rows = db.execute(select(Slot.slot_us, Slot.state).where(Slot.state != "skipped"))
-            found = dict(rows.tuples().all())
+            found = {slot: state for slot, state in rows}
         ledger.close()
         return found
 
@@ -113,7 +113,7 @@ class Bench:
         ledger = Ledger.open(self.home.ledger_url)
         with ledger.read() as db:
             rows = db.execute(select(Run.token, Run.state).order_by(Run.id))
-            found = list(rows.tuples().all())
+            found = [(token, state) for token, state in rows]
         ledger.close()
         return found
 

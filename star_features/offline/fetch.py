@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from star_features.offline.pages import Levels, read_rows
+from star_features.offline.pages import Levels, read_rows, width_of
 from star_features.offline.picks import Picks, file_and_row
 from star_features.offline.plan import Lookup
 from star_features.offline.sources import HISTORY_PART
@@ -138,9 +138,22 @@ class _Work:
                 if start > last:
                     return
 
+    def width(self, name: str) -> int:
+        """How many numbers the first wanted row of a list column has; Ragged if it is no list."""
+        if self.is_ours and (width := width_of(self.meta, self.group, name)):
+            return width
+        batch, rows, _ = next(self.batches([name]))
+        if name not in batch.schema.names:
+            raise Ragged(name)
+        return int(_numbers(batch.column(name), name).shape[1]) if len(rows) else 0
+
+    @property
+    def is_ours(self) -> bool:
+        return bool(HISTORY_PART.search(self.file.as_posix()))
+
     def fill(self, name: str, matrix_SD: NDArray[Any], levels_seen: set[Levels]) -> None:
         """Copy the wanted vectors into their slots, past the Parquet reader where that is safe."""
-        if HISTORY_PART.search(self.file.as_posix()) and read_rows(
+        if self.is_ours and read_rows(
             self.file, self.meta, self.group, name, self.row_G, self.slot_G, matrix_SD, levels_seen
         ):
             return
@@ -200,10 +213,7 @@ def _matrices(
     """An empty matrix for each list column, as wide as its first wanted row."""
     matrices: dict[str, NDArray[Any]] = {}
     for name in lists if works else []:
-        batch, rows, _ = next(works[0].batches([name]))
-        if name not in batch.schema.names:
-            raise Ragged(name)
-        width = _numbers(batch.column(name), name).shape[1] if len(rows) else 0
+        width = works[0].width(name)
         dtype = fields[name].type.value_type.to_pandas_dtype()
         if folder is None or width == 0:
             matrices[name] = np.empty((slots, width), dtype)

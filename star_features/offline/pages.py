@@ -11,6 +11,7 @@ each page that is read must show that it is such a page; anything else is left t
 Shapes: R wanted rows, S slots of the matrix, D width, V numbers in a page.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ DATA_PAGE, DICTIONARY_PAGE = 0, 2
 PLAIN, DICTIONARY = 0, (2, 8)
 HEADER_BYTES = 1 << 10
 """Read for a page header; it holds a few numbers and the page's smallest and largest value."""
+
+WINDOW_BYTES = 4 << 20
+"""Of a file in the process at a time: mapped pages count as its memory."""
 
 Levels = tuple[int, int, int, bytes]
 """Width, how far into a list a page begins, its numbers, and where lists start in it, encoded."""
@@ -65,13 +69,20 @@ def read_rows(
         return False
     try:
         with file.open("rb") as handle:
-            reader = _Reader(handle.fileno(), chunk, width, levels_seen)
+            reader = _Reader(_Windows(handle.fileno()), chunk, width, levels_seen)
             for page in reader.pages():
                 if _wanted(page, row_R, width):
                     _place(page, reader.numbers(page), row_R, slot_R, matrix_SD)
     except (_Unlike, IndexError, KeyError, ValueError):
         return False
     return True
+
+
+def width_of(meta: pq.FileMetaData, group: int, column: str) -> int | None:
+    """The numbers of each list of a row group, if all have as many; None where pages must tell."""
+    chunk = _chunk(meta, group, column)
+    width, left = divmod(chunk.num_values, meta.row_group(group).num_rows) if chunk else (0, 0)
+    return None if left or not width else width
 
 
 class _Unlike(Exception):
@@ -102,11 +113,33 @@ CODECS: dict[str, str | None] = {
 DTYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "DOUBLE": np.dtype("<f8")}
 
 
+class _Windows:
+    """A file's bytes, a piece of it mapped at a time: what is not looked at is not read.
+
+    Of a year's vectors a request wants every tenth; read whole, a page was copied for it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.size = descriptor, os.fstat(descriptor).st_size
+        self.start, self.window = 0, memoryview(b"")
+
+    def piece(self, at: int, length: int) -> memoryview:
+        """Bytes from `at` on, fewer at the end of the file; they stay while they are held."""
+        length = min(length, self.size - at)
+        if not self.start <= at <= at + length <= self.start + len(self.window):
+            self.start = at - at % mmap.ALLOCATIONGRANULARITY
+            size = min(max(WINDOW_BYTES, at + length - self.start), self.size - self.start)
+            self.window = memoryview(
+                mmap.mmap(self.descriptor, size, access=mmap.ACCESS_READ, offset=self.start)
+            )
+        return self.window[at - self.start : at - self.start + length]
+
+
 class _Reader:
     """The pages of one column chunk."""
 
-    def __init__(self, descriptor: int, chunk: Any, width: int, levels_seen: set[Levels]) -> None:
-        self.descriptor, self.chunk, self.width = descriptor, chunk, width
+    def __init__(self, file: _Windows, chunk: Any, width: int, levels_seen: set[Levels]) -> None:
+        self.file, self.chunk, self.width = file, chunk, width
         self.dtype = DTYPES[chunk.physical_type]
         self.dictionary = np.zeros(0, self.dtype)
         self.levels_seen = levels_seen
@@ -116,7 +149,7 @@ class _Reader:
         at = self.chunk.dictionary_page_offset or self.chunk.data_page_offset
         first = 0
         while first < self.chunk.num_values:
-            header, length = _struct(os.pread(self.descriptor, HEADER_BYTES, at), 0)
+            header, length = _struct(bytes(self.file.piece(at, HEADER_BYTES)), 0)
             body = (at + length, header[3], header[2])
             at += length + header[3]
             if header[1] == DATA_PAGE:
@@ -146,10 +179,10 @@ class _Reader:
         return numbers_V
 
     def _body(self, offset: int, stored: int, unpacked: int) -> memoryview:
-        body = os.pread(self.descriptor, stored, offset)
+        body = self.file.piece(offset, stored)
         codec = CODECS[self.chunk.compression]
         if codec is None:
-            return memoryview(body)
+            return body
         return memoryview(pa.Codec(codec).decompress(body, decompressed_size=unpacked)).cast("B")
 
     def _check_levels(self, page: Page, levels: bytes) -> None:
@@ -181,13 +214,18 @@ def _place(
         low, high = np.searchsorted(row_R, [whole, past])
         skip = whole * width - page.first
         rows_ND = numbers_V[skip : skip + (past - whole) * width].reshape(-1, width)
-        matrix_SD[slot_R[low:high]] = rows_ND[row_R[low:high] - whole]
+        _as_items(matrix_SD)[slot_R[low:high]] = _as_items(rows_ND)[row_R[low:high] - whole]
     for row in {page.first // width, past}:
         begin, end = max(page.first, row * width), min(last, (row + 1) * width)
         if 0 < end - begin < width:
             low, high = np.searchsorted(row_R, [row, row + 1])
             part = numbers_V[begin - page.first : end - page.first]
             matrix_SD[slot_R[low:high], begin - row * width : end - row * width] = part
+
+
+def _as_items(rows_ND: NDArray[Any]) -> NDArray[Any]:
+    """Each row as one item of bytes, which is copied as such, wherever in memory it begins."""
+    return rows_ND.view(np.dtype((np.void, rows_ND.itemsize * rows_ND.shape[1])))[:, 0]
 
 
 def _hybrid(data: bytes, count: int, bits: int) -> NDArray[np.int64]:

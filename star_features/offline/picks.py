@@ -107,13 +107,11 @@ def pick(db: duckdb.DuckDBPyConnection, lookup: Lookup, *, time: str, as_served:
     if not files or last is None:
         return Picks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), files=())
     _encode_keys(db, lookup, time)
-    _collect_rows(db, lookup, files, first, last)
-    db.execute(
-        f"CREATE TEMP TABLE candidates AS {SERVED if as_served and lookup.created else AS_IF}"
-    )
-    db.execute(ASOF)
+    stored = _stored_sql(lookup, files, first, last)
+    seen = (SERVED if as_served and lookup.created else AS_IF).format(stored=stored)
+    db.execute(ASOF.format(candidates=seen))
     found = db.execute(f"SELECT label, place FROM seen{_still_fresh(lookup)}").fetchnumpy()
-    for table in ("codes", "asked", "stored", "candidates", "seen"):
+    for table in ("codes", "asked", "seen"):
         db.execute(f"DROP TABLE {table}")
     return Picks(
         label_P=found["label"].astype(np.int64),
@@ -123,7 +121,7 @@ def pick(db: duckdb.DuckDBPyConnection, lookup: Lookup, *, time: str, as_served:
 
 
 AS_IF = """
-SELECT code, event AS since, event, place FROM stored
+SELECT code, event AS since, event, place FROM ({stored})
 QUALIFY row_number() OVER (
     PARTITION BY code, event ORDER BY created DESC NULLS LAST, place DESC) = 1
 """
@@ -136,15 +134,16 @@ SELECT code, since, event, place FROM (
     SELECT *, max(rank) OVER (PARTITION BY code ORDER BY since) AS best FROM (
         SELECT *, greatest(event, created) AS since,
             row_number() OVER (PARTITION BY code ORDER BY event, created, place) AS rank
-        FROM stored WHERE created IS NOT NULL
+        FROM ({stored}) WHERE created IS NOT NULL
     )
 ) WHERE rank = best
 """
 
-# A table of its own: the test for age must come after the join, and not move into it.
+# A table of its own: the test for age must come after the join, and not move into it. What is
+# joined is none: rows on their way from the files to the sort need no place in memory between.
 ASOF = """
 CREATE TEMP TABLE seen AS
-SELECT label, place, event, t FROM asked ASOF JOIN candidates
+SELECT label, place, event, t FROM asked ASOF JOIN ({candidates}) AS candidates
 ON asked.code = candidates.code AND asked.t >= candidates.since
 ORDER BY label
 """
@@ -187,14 +186,8 @@ def _encode_keys(db: duckdb.DuckDBPyConnection, lookup: Lookup, time: str) -> No
     )
 
 
-def _collect_rows(
-    db: duckdb.DuckDBPyConnection,
-    lookup: Lookup,
-    files: list[Path],
-    first: datetime | None,
-    last: datetime,
-) -> None:
-    """Table `stored`: code, both times and place of every row that a label could see."""
+def _stored_sql(lookup: Lookup, files: list[Path], first: datetime | None, last: datetime) -> str:
+    """Code, both times and place of every row that a label could see."""
     event = moment(lookup.event)
     created = moment(lookup.created) if lookup.created else "NULL::TIMESTAMPTZ"
     same = " AND ".join(f"{quoted(column)} = k{i}" for i, column in enumerate(lookup.keys.values()))
@@ -203,8 +196,8 @@ def _collect_rows(
     bounds = f"{event} <= {literal(last.isoformat())}::TIMESTAMPTZ"
     if first:
         bounds += f" AND {event} >= {literal(first.isoformat())}::TIMESTAMPTZ"
-    db.execute(
-        f"CREATE TEMP TABLE stored AS SELECT code, {event} AS event, {created} AS created,"
+    return (
+        f"SELECT code, {event} AS event, {created} AS created,"
         f" (file_index::BIGINT << {ROW_BITS}) | file_row_number AS place"
         f" FROM read_parquet([{paths}], hive_partitioning=false) JOIN codes ON {same or 'true'}"
         f" WHERE {bounds}"

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from star_features.offline.pages import read_rows
+from star_features.offline import pages
+from star_features.offline.pages import read_rows, width_of
 
 WRITERS = [
     {"compression": "zstd"},
@@ -95,3 +96,25 @@ def test_pages_of_another_kind_are_declined(tmp_path: Path, options: Any) -> Non
 def test_a_flat_column_is_declined(tmp_path: Path) -> None:
     pq.write_table(pa.table({"vector": pa.array([1.0, 2.0], pa.float32())}), tmp_path / "x.parquet")
     assert read(tmp_path / "x.parquet", np.arange(2), 1) is None
+
+
+def test_a_width_that_the_metadata_tells_needs_no_page(tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet", [[1.0, 2.0, 3.0]] * 4)
+    assert width_of(pq.read_metadata(tmp_path / "x.parquet"), 0, "vector") == 3
+    write(tmp_path / "x.parquet", [[1.0], [2.0, 3.0, 4.0], []])
+    assert width_of(pq.read_metadata(tmp_path / "x.parquet"), 0, "vector") is None
+    write(tmp_path / "x.parquet", [[1.0], None])
+    assert width_of(pq.read_metadata(tmp_path / "x.parquet"), 0, "vector") is None
+
+
+def test_rows_are_found_on_both_sides_of_every_mapped_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows smaller than a page, and pages that begin anywhere in the file."""
+    monkeypatch.setattr(pages, "WINDOW_BYTES", 1)
+    vectors_ND = np.random.default_rng(0).standard_normal((3000, 33)).astype(np.float32)
+    write(tmp_path / "x.parquet", vectors_ND.tolist(), **WRITERS[1], data_page_size=20_000)
+    row_R = np.arange(0, 3000, 7)
+    found = read(tmp_path / "x.parquet", row_R, 33)
+    assert found is not None
+    assert np.array_equal(found, vectors_ND[row_R])

@@ -13,7 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from star_features.errors import DataError, StoreError, UsageError
-from star_features.offline.picks import bench
+from star_features.offline.fetch import fetch
+from star_features.offline.picks import Picks, bench
+from star_features.offline.plan import Lookup
 from star_features.offline.sources import fields_of, prune
 from star_features.store.history import TIME, History
 
@@ -229,3 +231,19 @@ def test_fields_are_looked_for_until_all_are_found(tmp_path: Path) -> None:
     shutil.copy(files[0], tmp_path / "d.parquet")
     assert list(fields_of(files, ["a", "b"])) == ["a", "b"]
     assert list(fields_of(files, ["a", "nowhere"])) == ["a"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_uneven_lists_in_a_part_named_as_ours_are_read_all_the_same(
+    tmp_path: Path, shared: bool
+) -> None:
+    """Four numbers in two lists: the metadata alone would say two in each."""
+    part = tmp_path / "month=2024-01" / f"part-{0:020x}.parquet"
+    part.parent.mkdir()
+    lists = pa.array([[1.0], [2.0, 3.0, 4.0]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"vector": lists}), part)
+    picks = Picks(label_P=np.array([0, 2]), place_P=np.array([1, 0]), files=(part,))
+    field = pq.read_schema(part).field("vector")
+    lookup = Lookup("v", (part,), {}, "event_timestamp", None, None, {"v__vector": field})
+    shelf = fetch(picks, lookup, labels=3, shared=tmp_path / "month=2024-01" if shared else None)
+    assert shelf.columns(0, 3)["v__vector"].to_pylist() == [[2.0, 3.0, 4.0], None, [1.0]]

@@ -25,6 +25,7 @@ FORBIDDEN = {
     "star_features/offline": HEAVY,
     "star_features/serving": HEAVY,
     "star_features/ledger": {"feast", "pandas", "numpy"} | HEAVY,
+    "star_features/audit": {"pandas"} | HEAVY,
     "star_features/erasure": {"feast", "pandas"} | HEAVY,
     "star_features/release": HEAVY,
     "star_features/compat": {"feast", "pandas"} | HEAVY,

@@ -20,6 +20,7 @@ from pipelines.cli import (
     show,
     weights,
 )
+from pipelines.cli.audit import audit
 from pipelines.cli.erase import erase
 from pipelines.cli.serve import serve
 from pipelines.cli.shared import (
@@ -64,6 +65,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(jobs.app, name="jobs")
 app.command()(jobs.schedule)
 app.command()(serve)
+app.command()(audit)
 app.command()(erase)
 app.command()(weights.convert)
 errors = Console(stderr=True)

@@ -197,7 +197,7 @@ def _erased(entity: str) -> Select[str]:
 
 
 def _upsert(db: Connection, rows: list[dict[str, Any]]) -> int:
-    """Insert; where there is one already, only a later time moves it."""
+    """Insert; where there is one already, a later time moves a deletion and nothing an erasure."""
     if not rows:
         return 0
     statement = insert_into(db, Tombstone).values(rows)
@@ -206,7 +206,8 @@ def _upsert(db: Connection, rows: list[dict[str, Any]]) -> int:
         index_elements=["entity", "entity_id"],
         set_=moved,
         where=and_(
-            Tombstone.kind == statement.excluded.kind,
+            Tombstone.kind == "deleted",
+            statement.excluded.kind == "deleted",
             Tombstone.content_us < statement.excluded.content_us,
         ),
     )

@@ -84,7 +84,7 @@ def _take_in(ledger: Ledger, history: History, name: str, now_us: int) -> int:
         ]
         for batch in parquet.iter_batches(PAGE, columns=columns):
             with ledger.begin() as db:
-                record(db, _as_computed(history, batch), now_us)
+                record(db, as_computed(history, batch), now_us)
             rows += batch.num_rows
     with ledger.begin() as db:
         _remember(db, history, name, rows, now_us)
@@ -106,7 +106,7 @@ def amending(ledger: Ledger, history: History, path: Path, now_us: int) -> Itera
             _remember(db, history, name, pq.read_metadata(path).num_rows, now_us)
 
 
-def _as_computed(history: History, batch: pa.RecordBatch) -> Computed:
+def as_computed(history: History, batch: pa.RecordBatch) -> Computed:
     n = batch.num_rows
     features = [name for name in history.features.names if name in batch.schema.names]
     event, created = (

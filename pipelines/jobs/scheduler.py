@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from sqlalchemy import Connection
 from pipelines.home import Home
 from pipelines.jobs import logs
 from pipelines.jobs.due import due_between, expect_due
+from pipelines.jobs.metrics import Endpoint
 from pipelines.jobs.settings import EPOCH, Job, Schedule, seconds
 from pipelines.jobs.work import DONE, FAILED, LOST, STOPPED, fail, start_of, stop
 from pipelines.recording import as_us, opened
@@ -42,6 +44,9 @@ from star_features.ledger.slots import (
     take,
     waiting,
 )
+
+STILL_S = 60.0
+"""A loop that has not turned for so long, and three polls more, is not alive."""
 
 GLANCE_S = 0.1
 """How often a running try is looked at."""
@@ -71,11 +76,23 @@ class Scheduler:
         settings = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         clock.add_job(self.turn, wakes, next_run_time=datetime.now(UTC), **settings)
         clock.add_job(self.forget, IntervalTrigger(hours=1, timezone=UTC), **settings)
+        server = self._endpoint()
         clock.start()
         logs.say("scheduler_started", holder=self.holder, jobs=list(self.jobs))
         self.stopping.wait()
         clock.shutdown(wait=True)
+        if server:
+            server.shutdown()
         logs.say("scheduler_stopped", holder=self.holder)
+
+    def alive(self) -> bool:
+        """Whether the loop has looked, or sees a try through, since not too long ago."""
+        return time.monotonic() - self.looked < 3 * seconds(self.schedule.poll) + STILL_S
+
+    def _endpoint(self) -> ThreadingHTTPServer | None:
+        if not self.schedule.listen:
+            return None
+        return Endpoint(self.home, self.schedule, self.alive).start(self.schedule.listen)
 
     def turn(self) -> None:
         """Everything that is due now, one after the other."""
@@ -129,6 +146,7 @@ class Scheduler:
         """Wait until it ends, or end it: why, where we did."""
         deadline, why = time.monotonic() + most_s, None
         while True:
+            self.looked = time.monotonic()
             try:
                 process.wait(GLANCE_S)
                 return why

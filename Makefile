@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_WAIT_POLICY := PASSIVE
-NAMES ?= $(basename $(notdir $(filter-out benchmarks/__init__.py benchmarks/common.py,$(wildcard benchmarks/*.py))))
+NAMES ?= $(basename $(notdir $(shell grep -l '^def main' benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test chaos check bench clean

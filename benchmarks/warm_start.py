@@ -21,16 +21,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from benchmarks.common import Claim, arguments, median_ratio, report
-from benchmarks.online_stores import open_stores, rows
-from benchmarks.servers import free_port
+from benchmarks.feature_server import started, write_repo
+from benchmarks.online_stores import FAST, open_stores, rows
 from star_features.online.writer import write_batches
 from star_features.progress import bar
 
@@ -80,16 +78,6 @@ read(); mark()
 read(); mark()
 """,
 }
-YAML = """\
-project: bench200
-provider: local
-registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
-online_store: {{type: {kind}, path: {path}}}
-offline_store: {{type: duckdb}}
-entity_key_serialization_version: 3
-"""
-WAYS["ours, -O"] = WAYS["ours"]
-FAST = "star_features.online.sqlite.FastSqliteOnlineStore"
 
 
 def main() -> None:
@@ -97,8 +85,8 @@ def main() -> None:
     rounds = 1 if settings.quick else 7
     with tempfile.TemporaryDirectory() as folder:
         repos = filled(Path(folder), settings.seed)
-        with served(repos["ours"]) as url:
-            taken = measured(repos, url, rounds, Path(folder) / "compiled")
+        with started("star", repos["ours"]) as url:
+            taken = measured(repos, url(), rounds, Path(folder) / "compiled")
         packages, modules = import_seconds(Path(folder) / "compiled")
     rows_ = [[who, *map(median, zip(*runs, strict=True))] for who, runs in taken.items()]
     for row in rows_:
@@ -123,33 +111,15 @@ def filled(folder: Path, seed: int) -> dict[str, Path]:
         vectors_ND = rng.standard_normal((len(ids), 200)).astype(np.float32)
         write_batches(fast, view, rows(key, ids, vectors_ND).to_batches())
     fast._get_provider().online_store.disconnect()
-    repos = {"ours": FAST, "Feast": "sqlite"}
-    for name, kind in repos.items():
-        (folder / name).mkdir()
-        text = YAML.format(folder=folder / "sqlite-200", kind=kind, path=place["path"])
-        (folder / name / "feature_store.yaml").write_text(text)
-    return {name: folder / name for name in repos}
-
-
-@contextmanager
-def served(repo: Path) -> Iterator[str]:
-    """`star serve` over a repository folder that is its own home."""
-    import urllib3
-
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    where = ["--home", str(repo), "--repo", str(repo), "--port", str(port)]
-    with (repo / "serve.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "serve", *where], stdout=log, stderr=log
+    return {
+        name: write_repo(
+            folder / name,
+            registry=folder / "sqlite-200",
+            online={"type": kind, **place},
+            project="bench200",
         )
-    try:
-        retries = urllib3.Retry(total=None, connect=60, backoff_factor=0.5, backoff_max=1)
-        urllib3.request("GET", url + "/health", retries=retries)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+        for name, kind in (("ours", FAST["sqlite"]), ("Feast", "sqlite"))
+    }
 
 
 def measured(

@@ -11,6 +11,7 @@ both sides from one row, so it never sees a half whoever wrote it.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ def _in_one_transaction(registry: Any, project: str, services: list["FeatureServ
     from feast.infra.registry.sql import feature_services
     from sqlalchemy import update
 
+    _let_readers_read(registry.write_engine)
     table = feature_services
     with registry.write_engine.begin() as db:
         for service in services:
@@ -94,6 +96,17 @@ def _in_one_transaction(registry: Any, project: str, services: list["FeatureServ
             }
             if db.execute(update(table).where(*this).values(row)).rowcount != 1:
                 raise MissingStage(f"in Feast's registry: the service {service.name}", "star apply")
+
+
+def _let_readers_read(engine: Any) -> None:
+    """SQLite alone: a write-ahead log, so that readers who renew their caches and a release do
+    not wait for each other; without it a few of them shut a release out for good."""
+    from sqlalchemy.exc import OperationalError
+
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as db, suppress(OperationalError):  # busy: the next release asks again
+        db.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 def _aliases(service: "FeatureService") -> dict[str, str]:

@@ -66,7 +66,7 @@ class Place:
 
     @property
     def begun(self) -> Path:
-        """There once a promoter has moved a version. A file: a killed process cannot take its lock along."""
+        """There once a promoter has moved a version. A lock would die with the process it is in."""
         return self.root / "begun"
 
     def open(self) -> Any:

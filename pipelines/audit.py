@@ -97,8 +97,12 @@ def run(
     sample: int | None = None,
     seed: int = 0,
     repair: bool = False,
+    all_orphans: bool = False,
 ) -> Audit:
     """Audit every view, or only some; of all entities, or of a sample drawn by the seed.
+
+    Args:
+        all_orphans: remove orphans however many they are.
 
     Raises:
         UsageError: no view of that name; or, to repair, another process works in this home.
@@ -107,7 +111,7 @@ def run(
     audit = _look(home, only, sample, seed)
     audit.before = audit.findings
     for _ in range(ROUNDS if repair and audit.findings else 0):
-        mended = _repair(home, only, sample, seed)
+        mended = _repair(home, only, sample, seed, all_orphans)
         again = _look(home, only, sample, seed)
         again.before, again.mended = audit.before, _sum(audit.mended, mended)
         stuck = again.findings == audit.findings and again.named == audit.named
@@ -129,7 +133,7 @@ def _look(home: Home, only: Sequence[str], sample: int | None, seed: int) -> Aud
 
 
 def _repair(
-    home: Home, only: Sequence[str], sample: int | None, seed: int
+    home: Home, only: Sequence[str], sample: int | None, seed: int, all_orphans: bool
 ) -> dict[str, Counter[str]]:
     """One round: look again, under the lock of the home, and mend what is found."""
     mended: dict[str, Counter[str]] = {}
@@ -141,7 +145,10 @@ def _repair(
             reports = list(_reports(home, ledger, bench, store, found.asked, sample, seed))
             wrong = [(asked, report) for asked, report in reports if report.findings]
             for asked, report in wrong:
+                held = 0 if all_orphans else mender.hold_back(asked, report)
                 mended[asked.view] = mender.mend(asked, report)
+                if held:
+                    mended[asked.view]["orphans held back: --all-orphans removes them"] = held
         _erase(home, bench)
         for name, stage in _stages(home, [a.view for a, r in wrong if _wants(r, "compute")]):
             stage()

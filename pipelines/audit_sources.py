@@ -158,13 +158,15 @@ def _rows(
 
 
 def _told(ledger: Ledger, entity: Entity, ids: Collection[str] | None) -> Iterator[list[Kept]]:
+    """What events told that the tables do not say yet."""
     if ids is None:
-        yield from all_changes(ledger, entity)
-        return
-    with ledger.read() as db:
-        found = list(changes_of(db, entity, list(ids)).values())
-    if found:
-        yield found
+        pages = all_changes(ledger, entity)
+    else:
+        with ledger.read() as db:
+            pages = iter([list(changes_of(db, entity, list(ids)).values())])
+    for page in pages:
+        if rows := [row for row in page if row.content]:
+            yield rows
 
 
 def _batch(

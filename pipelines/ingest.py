@@ -22,8 +22,10 @@ from pipelines.recording import now_us, opened
 from star_features.catalogue import ENTITIES
 from star_features.errors import DataError, UsageError
 from star_features.files import sha256
+from star_features.ledger.ledger import Ledger
 from star_features.ledger.tombstones import Graves, graves
 from star_features.store.history import History, hash_categories
+from star_features.store.recording import follow
 from star_features.tables.barred import Barred
 from star_features.tables.canonical import Tables
 from star_features.tables.read import read_dataset
@@ -92,7 +94,7 @@ def _work(home: Home, source: Path, config: Path | None, all_gone: bool) -> Fact
         for entity in ENTITIES:
             come_back(home, ledger, entity, _back(tables, gone[entity]))
         left = {entity: leave(home, ledger, tables, entity, all_gone) for entity in ENTITIES}
-    rows = {f"{entity}_attributes": write_attributes(home, tables, entity) for entity in ENTITIES}
+        rows = {f"{e}_attributes": write_attributes(home, ledger, tables, e) for e in ENTITIES}
     counts = receipt.model_dump(mode="json")["tables"]
     return {"tables": counts, "attributes": rows, "gone": left}
 
@@ -115,7 +117,7 @@ def _back(tables: Tables, gone: Graves) -> dict[str, int]:
     return {id: at_us for id, at_us in times if id in gone.deleted_us}
 
 
-def write_attributes(home: Home, tables: Tables, entity: str) -> int:
+def write_attributes(home: Home, ledger: Ledger, tables: Tables, entity: str) -> int:
     """Append the categorical features of entities whose values are new; returns how many."""
     key = f"{entity}_id"
     columns = tables.categorical(f"{entity}s")
@@ -133,4 +135,6 @@ def write_attributes(home: Home, tables: Tables, entity: str) -> int:
         .append_column("input_hash", pa.array(hashes, pa.string()))
         .append_column("created", now)
     )
-    return history.append(rows.filter(pa.array(changed, pa.bool_())))
+    new = history.append(rows.filter(pa.array(changed, pa.bool_())))
+    follow(ledger, history, now_us())
+    return new

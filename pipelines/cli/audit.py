@@ -27,6 +27,9 @@ def audit(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what is found, and nothing else.")
     ] = False,
+    all_orphans: Annotated[
+        bool, typer.Option("--all-orphans", help="Remove orphans even if they are very many.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; it names entities.")] = False,
     home: HomeOption = None,
     repo: RepoOption = None,
@@ -38,7 +41,14 @@ def audit(
     """
     from pipelines import audit as job
 
-    found = job.run(Home.find(home, repo), only=view or (), sample=sample, seed=seed, repair=repair)
+    found = job.run(
+        Home.find(home, repo),
+        only=view or (),
+        sample=sample,
+        seed=seed,
+        repair=repair,
+        all_orphans=all_orphans,
+    )
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:

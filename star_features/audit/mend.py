@@ -13,7 +13,7 @@ is not what was written, is moved aside and never destroyed.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,12 @@ from sqlalchemy import Connection, and_, delete, select
 
 from star_features.audit.bench import Bench
 from star_features.audit.judge import Asked, ViewReport
-from star_features.audit.reading import newest_rows, sums_of
+from star_features.audit.reading import sums_of
 from star_features.erasure.rows import rewrite
 from star_features.ledger.dialect import parts as some_of
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Journal, Part, Vector
-from star_features.ledger.vectors import Newest, mark_online, mark_pending, record
+from star_features.ledger.vectors import Newest, mark_online, mark_pending
 from star_features.offline.picks import ROW_BITS
 from star_features.online.columns import ViewRead, online_name
 from star_features.online.remover import columnar, remove_entities
@@ -38,12 +38,16 @@ from star_features.online.wire import entity_keys, packed_of, string_of
 from star_features.online.writer import write_batches
 from star_features.store.history import TIME, History
 from star_features.store.newest import batches_of
-from star_features.store.recording import amending, as_computed, follow
+from star_features.store.recording import amending, follow, recall
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 PAGE = 10_000
+A_FEW = 100
+"""So many orphans may always be removed at once."""
+SHARE = 0.2
+"""Of all entities of a view: more orphans than that are held back."""
 KEYS = ("content_us", "computed_us", "input_hash", "checksum")
 
 
@@ -69,34 +73,45 @@ class Mender:
 
     def mend(self, asked: Asked, report: ViewReport) -> Counter[str]:
         """History, files and ledger of one view; what is computed anew is forgotten first."""
-        history, done = asked.history, Counter[str]()
+        history, view, done = asked.history, asked.view, Counter[str]()
         done["rows dropped from the history"] = self._drop(history, report.parts.readable)
         done += self._files(asked, report)
         done["rows put back into the history"] = self._restore(history)
-        done["ledger rows taken from the history"] = self._retake(asked, self._ids(asked, "retake"))
-        done["ledger rows removed"] = self._forget(history, self._ids(asked, "remove", "ledger"))
-        self._forget(history, self._ids(asked, "compute"))
+        retaken = self._retake(history, self._found(view, "retake"))
+        done["ledger rows taken from the history"] = retaken
+        done["ledger rows removed"] = self._forget(history, self._found(view, "remove", "ledger"))
+        self._forget(history, self._found(view, "compute"))
         return +done
 
     def finish(self, asked: Asked) -> Counter[str]:
         """After the stages: what was computed anew is known, and what was wrong online is right."""
         done = Counter[str]()
         with self.ledger.read() as db:
-            known = set(_newest(db, asked.view, self._ids(asked, "compute")))
-        self._retake(asked, [id for id in self._ids(asked, "compute") if id not in known])
+            known = set(_newest(db, asked.view, self._found(asked.view, "compute")))
+        self._retake(
+            asked.history, [id for id in self._found(asked.view, "compute") if id not in known]
+        )
         if self.store is not None and asked.online:
-            gone = self._ids(asked, "remove", "online")
+            gone = self._found(asked.view, "remove", "online")
             removed = (remove_entities(self.store, asked.view, some) for some in some_of(gone))
             done["online rows removed"] = sum(removed)
             cures = ("rewrite", "compute", "restore", "retake")
-            ids = sorted({id for cure in cures for id in self._ids(asked, cure)})
+            ids = sorted({id for cure in cures for id in self._found(asked.view, cure)})
             done["online rows written"] = sum(
                 self._write(asked.history, list(some)) for some in some_of(ids, PAGE)
             )
         return +done
 
-    def _ids(self, asked: Asked, cure: str, layer: str | None = None) -> list[str]:
-        return self._found(asked.view, cure, layer)
+    def hold_back(self, asked: Asked, report: ViewReport) -> int:
+        """Of orphans that are very many nobody is removed: it is the source that looks broken."""
+        orphans = sum(count for (_, _, cure), count in report.findings.items() if cure == "remove")
+        if orphans <= max(A_FEW, SHARE * (orphans + report.entities)):
+            return 0
+        self.bench.db.execute(
+            "UPDATE finding SET cure = 'held back' WHERE view = $view AND cure = 'remove'",
+            {"view": asked.view},
+        )
+        return orphans
 
     def _found(self, view: str, cure: str, layer: str | None = None) -> list[str]:
         """Whom a cure is for; files by name."""
@@ -189,17 +204,12 @@ class Mender:
             follow(self.ledger, history, self.now_us)
         return restored
 
-    def _retake(self, asked: Asked, ids: Collection[str]) -> int:
+    def _retake(self, history: History, ids: Sequence[str]) -> int:
         """The ledger's rows of these ids, anew from the history."""
-        history = asked.history
         self._forget(history, ids)
-        taken = 0
-        for some in some_of(sorted(ids), PAGE):
-            for batch, _ in newest_rows(self.bench, history, history.parts(), some):
-                with self.ledger.begin() as db:
-                    record(db, as_computed(history, batch), self.now_us)
-                taken += batch.num_rows
-        return taken
+        for some in some_of(ids, PAGE):
+            recall(self.ledger, history, some, self.now_us)
+        return len(ids)
 
     def _forget(self, history: History, ids: Collection[str]) -> int:
         forgotten = 0

@@ -170,6 +170,7 @@ def test_what_an_event_told_counts_before_the_tables_say_it(home: Home) -> None:
     with ledger.begin() as db:
         keep(db, [Kept("member", "P004", LATER_US, "x", content)], 1)
         keep(db, [Kept("member", "P005", 1, "x", content)], 1)  # older than the tables
+        keep(db, [Kept("member", "P006", LATER_US, "x", {})], 1)  # the tables say as much
     ledger.close()
     assert found(home) == {
         ("member_text_v1", "P004", "stale", "history", "compute"),

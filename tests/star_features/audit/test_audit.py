@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from star_features.audit import judge
+from star_features.audit import judge, mend
 from star_features.audit.mend import Mender
 from star_features.ledger.tombstones import bury
 from star_features.online.remover import remove_entities
@@ -319,6 +319,26 @@ def test_memory_is_that_of_the_bench_and_pages_do_not_matter(
         ("j3", "corrupted", "online", "rewrite"),
         ("j9", "corrupted", "online", "rewrite"),
     ]
+
+
+@sqlite_only
+def test_orphans_that_are_very_many_are_held_back(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that has lost most of its rows looks broken; one that lost a few does not."""
+    monkeypatch.setattr(mend, "A_FEW", 1)
+    for id in ("j1", "j2", "j3"):
+        del home.source[id]
+    with home.bench() as bench:
+        report = judge.audit_view(bench, home.ledger, home.store, home.asked())
+        mender = Mender(bench, home.ledger, home.store, "here", 9, home.root)
+        assert mender.hold_back(home.asked(), report) == 6
+        assert mender.mend(home.asked(), report) + mender.finish(home.asked()) == {}
+    assert len(home.audit()) == 6
+    home.source |= {id: (id[1:], home.source["j4"][1]) for id in ("j1", "j2")}
+    with home.bench() as bench:
+        report = judge.audit_view(bench, home.ledger, home.store, home.asked())
+        assert mender.hold_back(home.asked(), report) == 0
 
 
 @sqlite_only

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from star_features.audit.bench import Bench
+from star_features.errors import StoreError
 from star_features.ledger.dialect import parts
 from star_features.ledger.ledger import Ledger
 from star_features.ledger.schema import Journal, Vector
@@ -30,7 +31,7 @@ from star_features.offline.fetch import rows_at
 from star_features.offline.picks import ROW_BITS
 from star_features.online.columns import ColumnarStore, ViewRead, online_name
 from star_features.online.stored import checksum_of, stored
-from star_features.online.wire import entity_keys, ids_of, string_of
+from star_features.online.wire import entity_keys, ids_of, string_of, string_values, width_of
 from star_features.store.history import NEWEST, History
 from star_features.store.recording import checksums_of
 
@@ -277,11 +278,37 @@ def _online_batch(
     values: Sequence[Sequence[bytes | None]],
     event_us_N: NDArray[np.int64],
 ) -> pa.RecordBatch:
-    rows = list(zip(*values, strict=True))
+    columns = dict(zip(names, values, strict=True))
+    if "vector" in columns:
+        told = {value: _text(value) for value in set(columns["space"])}
+        spaces = [told[value] for value in columns["space"]]
+        return _named(ids, spaces, _vector_sums(columns["vector"], spaces), event_us_N)
+    rows = zip(*values, strict=True)
     sums = [checksum_of(dict(zip(names, row, strict=True))) for row in rows]
-    place = names.index("space") if "space" in names else None
-    spaces = [None if place is None else _text(row[place]) for row in rows]
-    return _named(ids, spaces, sums, event_us_N)
+    return _named(ids, [None] * len(sums), sums, event_us_N)
+
+
+def _vector_sums(values: Sequence[bytes | None], spaces: Sequence[str | None]) -> list[str | None]:
+    """Checksums of stored vectors: nearly all of a view have the header of the first."""
+    first = next((value for value in values if value), b"")
+    width = _width_of(first)
+    header, whole = first[: len(first) - 4 * width], len(first) if width else None
+    out: list[str | None] = []
+    for value, space in zip(values, spaces, strict=True):
+        if not value or not space:
+            out.append(None)
+        elif len(value) == whole and value.startswith(header):
+            out.append(checksum(space, memoryview(value)[len(header) :]))
+        else:
+            out.append(checksum_of({"vector": value, "space": string_values([space])[0]}))
+    return out
+
+
+def _width_of(value: bytes) -> int:
+    try:
+        return width_of(value) if value else 0
+    except (StoreError, IndexError):
+        return 0
 
 
 def _named(
@@ -305,8 +332,6 @@ def _there(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _text(value: bytes | None) -> str | None:
-    from star_features.errors import StoreError
-
     try:
         return string_of(value) if value is not None else None
     except (StoreError, IndexError, UnicodeDecodeError):

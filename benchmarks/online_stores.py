@@ -33,11 +33,20 @@ FLOOR_BATCH = 1000
 
 @dataclass(frozen=True)
 class Floor:
-    """The bare driver: `write` pairs in batches, `read` N vectors as one matrix, `clear` all."""
+    """The bare driver.
+
+    Attributes:
+        write: pairs, in batches.
+        read: N vectors as one matrix, pipelined.
+        clear: remove all.
+        at_once: the same read as a single command, where the server has one (Redis: MGET). No
+            layout with a row an entity and several features in it can be read so.
+    """
 
     write: Callable[[Sequence[str], NDArray[np.float32]], None]
     read: Callable[[Sequence[str]], NDArray[np.float32]]
     clear: Callable[[], None]
+    at_once: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 
 
 @contextmanager
@@ -137,7 +146,11 @@ def _redis_floor(place: dict[str, Any]) -> Floor:
     def clear() -> None:
         client.flushdb()
 
-    return Floor(write, read, clear)
+    def at_once(ids: Sequence[str]) -> NDArray[np.float32]:
+        found: Any = client.mget(ids)
+        return _stacked(found)
+
+    return Floor(write, read, clear, at_once)
 
 
 def _postgres_floor(place: dict[str, Any]) -> Floor:
@@ -177,13 +190,22 @@ def _stacked(vectors: Sequence[bytes]) -> NDArray[np.float32]:
 
 
 def _definitions(folder: Path) -> list[Any]:
+    """A view a side, and one more that is filled through a map: to a store just another view."""
     from feast import FeatureService
 
     sides = [entity(name) for name in ("member", "job")]
-    views = [embedding_view(e, f"{e.name}_v1", folder / f"{e.name}.parquet") for e in sides]
-    stable = {
-        e.name: view.with_name(f"{e.name}_star") for e, view in zip(sides, views, strict=True)
-    }
-    services = [FeatureService(name=f"ranker_{name}", features=[of]) for name, of in stable.items()]
-    ranker = FeatureService(name="ranker", features=list(stable.values()))
-    return [*sides, *views, *services, ranker]
+    found: list[Any] = [*sides]
+    for service, version in (("ranker", "v1"), ("ranker_mapped", "v1_from_v2")):
+        views = [
+            embedding_view(e, f"{e.name}_{version}", folder / f"{e.name}.parquet") for e in sides
+        ]
+        member, job = (
+            view.with_name(f"{e.name}_star") for view, e in zip(views, sides, strict=True)
+        )
+        found += [*views, FeatureService(name=service, features=[member, job])]
+        if service == "ranker":
+            found += [
+                FeatureService(name="ranker_member", features=[member]),
+                FeatureService(name="ranker_job", features=[job]),
+            ]
+    return found

@@ -185,7 +185,7 @@ def draw(view: View, pairs: Pairs, seeds: Seeds, settings: GraphSettings, seed: 
                 view, seen, settings.layers - 2 - depth, source, context_R, reader_E
             )
             key_R, index = distinct(source * n_contexts + expanded)
-            if depth == settings.layers - 2:
+            if settings.grain_hours and depth == settings.layers - 2:
                 key_R, index = _shared(view, seen, key_R, index)
         age_E = age_in_days(time_R[edges.row_E], edges.at_E)
         self_R, src_E = index[: len(node_R)], index[len(node_R) :]
@@ -211,7 +211,7 @@ def _expanded(
 
 
 def _shared(view: View, seen: Contexts, key_R: Ints, index: Ints) -> tuple[Ints, Ints]:
-    """The last rows that are expanded, one for all times between which a node gets no edge.
+    """With a grain: the last rows expanded, one for all times between which a node gets no edge.
 
     They see the same edges at each, and are read as of the first: of an age, and of content that
     their sources changed since, up to a batch's stretch of time is lost.

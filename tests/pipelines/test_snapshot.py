@@ -49,7 +49,7 @@ def vectors_of(changed=None):
     torch.manual_seed(0)
     model = GraphModel(vocabulary_of(graph, settings), settings).eval()
     moment = Moment(january(10), january(17), np.datetime64("2026-01-10", "us"))
-    rows = _snapshot(model, graph, "member", members(), moment)
+    rows = _snapshot(model, graph, "member", members(), moment, {"sha256": "0" * 64})
     times = rows["event_timestamp"].to_pylist()
     return np.stack(rows["vector"].to_pylist()), dict(
         zip(rows["id"].to_pylist(), times, strict=True)

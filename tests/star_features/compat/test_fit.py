@@ -165,7 +165,7 @@ def test_the_receipt_counts_what_was_fitted_and_what_was_kept_back(world) -> Non
     source[7] = 0
     map = world.fit(source, source, held_share=0.2)
     assert (map.receipt.pairs, map.receipt.held) == (399, 100)
-    assert len(map.receipt.candidates) == 10
+    assert len(map.receipt.candidates) == 11
 
 
 def test_held_out_figures_are_those_of_pairs_the_fit_has_not_seen(world) -> None:

@@ -227,6 +227,12 @@ def training_set(
         bool,
         typer.Option("--as-served", help="Only what had been computed when the label happened."),
     ] = False,
+    backfilled: Annotated[
+        bool,
+        typer.Option(
+            "--backfilled", help="What is served today, for the time before a release too."
+        ),
+    ] = False,
     max_labels: Annotated[int, typer.Option(help="Labels of each role, at most.")] = 40_000,
     out: Annotated[Path | None, typer.Option(help="Also copy it to this new folder.")] = None,
     force: ForceOption = False,
@@ -241,7 +247,9 @@ def training_set(
     place = Home.find(home, repo)
     if out and out.exists():
         raise UsageError(f"--out {out} exists; wanted a folder that is not there yet")
-    stage = job.stage(place, place.towers(), as_served=as_served, max_labels=max_labels)
+    stage = job.stage(
+        place, place.towers(), as_served=as_served, backfilled=backfilled, max_labels=max_labels
+    )
     receipt = run_stage(place, stage, force)
     show.training_set(console, receipt)
     if out:

@@ -84,6 +84,10 @@ def training_set(console: Console, receipt: Receipt) -> None:
         space = facts["spaces"][column.replace("__vector", "__space")]
         table.add_row(column, f"{missing:,} of {facts['rows']:,}", space or "none")
     console.print(table)
+    if len(pairs := facts.get("pairs", [])) > 1:
+        for row in pairs:
+            names = [f"{n.removesuffix('__pair')} = {p}" for n, p in row.items() if n != "rows"]
+            console.print(f"{row['rows']:,} labels joined with {', '.join(names)}")
 
 
 def ranked(console: Console, home: Home, receipt: Receipt) -> None:

@@ -105,7 +105,19 @@ def write_training_set(
     part_rows: int = 100_000,
     progress: Callable[[int], object] = lambda rows: None,
 ) -> int:
-    """Write a training set to the folder `out` as `part-00000.parquet`, …; returns its rows.
+    """Write a training set to the folder `out` as `part-00000.parquet`, …; see `write_set`."""
+    batches = training_batches(store, labels, service=service, as_served=as_served)
+    return write_set(batches, out, part_rows=part_rows, progress=progress)
+
+
+def write_set(
+    batches: Iterator[pa.RecordBatch],
+    out: Path,
+    *,
+    part_rows: int = 100_000,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> int:
+    """Write batches to the folder `out` as `part-00000.parquet`, …; returns their rows.
 
     The folder appears when it is whole: a killed run leaves none. `progress` is called with the
     rows of each batch.
@@ -118,7 +130,6 @@ def write_training_set(
     aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     aside.mkdir(parents=True)
     try:
-        batches = training_batches(store, labels, service=service, as_served=as_served)
         rows = _write_parts(_counted(batches, progress), aside, part_rows)
         os.replace(aside, out)
     finally:

@@ -70,7 +70,7 @@ def _gone(ledger: Ledger, tables: Tables, entity: Entity) -> dict[str, int]:
     there = set(tables.table(f"{entity}s", [key])[key].to_pylist())
     with ledger.read() as db:
         gone = {id: at for id, at in oldest_content(db, entity).items() if id not in there}
-        told = changes.changes_of(db, entity, gone)
+        told = {id for id, row in changes.changes_of(db, entity, gone).items() if row.content}
     return {id: at for id, at in gone.items() if id not in told}
 
 

@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 SourceOption = Annotated[
     str | None, typer.Option("--source", help="outbox or kafka [$STAR_EVENTS_SOURCE or outbox].")
 ]
@@ -41,15 +42,19 @@ def work(
     Any number of workers may run; each has whole models in memory.
     """
     from pipelines.events.worker import Worker
+    from pipelines.jobs import logs
 
     place = Home.find(home, repo)
     settings = _settings(place, source)
     stopped = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stopped.set())
+    before = {name: signal.signal(name, lambda *_: stopped.set()) for name in STOPPING}
+    if not once:
+        logs.start(worker=os.getpid())
     with Worker.open(place, settings) as worker:
         console.print(f"working on {settings.incoming} from {settings.source}")
         tally = worker.run(once=once, stop=stopped.is_set)
+    for name, handler in before.items():
+        signal.signal(name, handler)
     table = Table("what", "how many", title="Events", title_justify="left")
     for what, count in tally.events.items():
         if count:
@@ -91,11 +96,7 @@ def watch(
     from pipelines.events import send as job
 
     place = Home.find(home, repo)
-    stopped = threading.Event()
-    if once:
-        stopped.set()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    updates = job.watch(place, _settings(place, source), stopped.is_set, from_start=once)
+    updates = job.watch(place, _settings(place, source), lambda: once, from_start=once)
     for update in updates:
         sys.stdout.write(json.dumps(update) + "\n")
         sys.stdout.flush()

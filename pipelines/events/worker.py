@@ -12,6 +12,7 @@ leases of the outbox. Stopped, it finishes the batch it is at and gives the rest
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from pipelines.events.settings import EventSettings
 from pipelines.events.sources import Message, OutboxSource, Source
 from pipelines.events.towers import Encoder
 from pipelines.home import Home
+from pipelines.jobs import logs
 from pipelines.materialize import histories
 from pipelines.recording import now_us
 from star_features.events.debounce import Debounce
@@ -29,6 +31,7 @@ from star_features.ledger.ledger import Ledger
 from star_features.store.recording import follow
 
 LONGEST_POLL = 0.5  # seconds: so often it looks whether it is to stop
+LOG_SECONDS = 10.0
 DAY_US = 86_400_000_000
 
 
@@ -48,7 +51,8 @@ class Worker:
         self.home, self.ledger, self.settings, self.source = home, ledger, settings, source
         self.applying, self.relay, self.clock = applying, relay, clock
         self.waiting: Debounce[Message] = Debounce(settings.pace)
-        self._flushed = time.monotonic()
+        self._flushed = self._told_at = time.monotonic()
+        self._told: Counter[str] = Counter()
 
     @classmethod
     @contextmanager
@@ -87,8 +91,7 @@ class Worker:
             self._keep_house()
             if once and not (came or worked or len(self.waiting)):
                 break
-        if once:
-            self._keep_house(at_end=True)
+        self._keep_house(at_end=True)
         return self.tally
 
     def _poll(self, once: bool) -> bool:
@@ -119,8 +122,10 @@ class Worker:
             self.waiting.forget(revoked)
 
     def _keep_house(self, at_end: bool = False) -> None:
-        """Now and then: rows to the history, old messages out of the outbox."""
+        """Now and then: a line in the log, rows to the history, old messages out of the outbox."""
         now = time.monotonic()
+        if now - self._told_at >= LOG_SECONDS or at_end:
+            self._tell(now)
         if not at_end and now - self._flushed < self.settings.history_seconds:
             return
         self._flushed = now
@@ -131,6 +136,13 @@ class Worker:
             outbox.sweep(db, self.settings.incoming, before_us)
             outbox.sweep(db, self.settings.outgoing, before_us, undone=self._is_outbox())
         self.relay()
+
+    def _tell(self, now: float) -> None:
+        """What came of the events since the last line: names and numbers."""
+        new = self.tally.events - self._told
+        self._told, self._told_at = self.tally.events.copy(), now
+        if new:
+            logs.say("events", **{name.replace(" ", "_"): count for name, count in new.items()})
 
     def _is_outbox(self) -> bool:
         """Nobody marks what goes out as done where the outbox is the end of its way."""

@@ -78,9 +78,10 @@ class Objective(nn.Module):
         self.offset_W = nn.Parameter(torch.zeros(len(self.widths)))
 
     def centre(self, members_SD: Tensor, jobs_SD: Tensor) -> None:
-        """Start `binary` where the mean cosine of these pairs is undecided."""
+        """Start `binary` at `settings.offset` for the mean cosine of these pairs."""
         means = [(cut(members_SD, w) * cut(jobs_SD, w)).sum(1).mean() for w in self.widths]
-        self.offset_W.data = -self.scale_W.data * torch.stack(means).to(self.scale_W)
+        mean_W = torch.stack(means).to(self.scale_W)
+        self.offset_W.data = self.settings.offset - self.scale_W.data * mean_W
 
     def terms(self, members_MD: Tensor, jobs_JD: Tensor, batch: Batch) -> Iterator[Tensor]:
         """One loss a width, each already divided: their sum is the loss."""

@@ -39,6 +39,9 @@ class TrainSettings(Settings):
     """By how much a triplet wants the taken job's cosine above the other's."""
     scale: float = Field(5.0, gt=0)
     """Slope of the binary cross-entropy at the start: lower spreads the cosines further."""
+    offset: float = -1.0
+    """Log-odds of a taken pair at the mean cosine, at the start: below the truth, as here, the
+    pairs that were taken move first."""
     triplet_weight: float = Field(1.0, ge=0)
     """Weight of the triplets beside the binary cross-entropy."""
     widths: tuple[int, ...] = (64, 128, 200, 256)

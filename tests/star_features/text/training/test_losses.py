@@ -119,10 +119,10 @@ def test_the_papers_objective_is_binary_plus_weighted_triplets() -> None:
     assert got.item() == pytest.approx(binary_part + 2 * (0.6 - 0.8 + 0.25), rel=1e-5)
 
 
-def test_the_binary_loss_starts_undecided_at_the_mean_cosine() -> None:
-    objective = Objective(TrainSettings(widths=(), scale=10.0), 2)
+def test_the_binary_loss_starts_at_its_offset_for_the_mean_cosine() -> None:
+    objective = Objective(TrainSettings(widths=(), scale=10.0, offset=-0.5), 2)
     objective.centre(MEMBERS, JOBS[:2])
-    assert objective.offset_W.item() == pytest.approx(-10 * 0.8)
+    assert objective.offset_W.item() == pytest.approx(-0.5 - 10 * 0.8)
 
 
 def test_a_batch_without_a_taken_job_costs_nothing() -> None:

@@ -51,7 +51,6 @@ class Plan:
         tuning: steps and pairs a step of the text tower's tuning.
         labels: that a ranker trains on, and that it is tested on, at most.
         network: settings of every graph tower beside width and seed.
-        weight, told: of joint training; None takes the default.
         dial: weights of the trade-off curve.
         backbone: a model folder for v5's text; None is TF-IDF with SVD.
     """
@@ -62,9 +61,9 @@ class Plan:
     members: int = 2_000
     tokens: int = 48
     tuning: tuple[int, int] = (16, 128)
-    labels: int = 10_000
+    labels: tuple[int, int] = (6_000, 10_000)
     network: tuple[tuple[str, Any], ...] = ()
-    dial: tuple[float, ...] = (0.25, 1.0, 2.0, 4.0, 16.0)
+    dial: tuple[float, ...] = (0.5, 2.0, 8.0, 32.0)
     dialled: str = "v3"
     backbone: str | None = None
     protocol: int = PROTOCOL
@@ -86,7 +85,7 @@ QUICK = Plan(
     members=500,
     tokens=24,
     tuning=(2, 32),
-    labels=2_000,
+    labels=(2_000, 2_000),
     network=(("epochs", 2), ("labels_per_epoch", 3_000)),
     dial=(1.0, 8.0),
 )

@@ -150,14 +150,13 @@ def real() -> Path:
     return SHARED
 
 
-def _labels(tables: Tables, parts: Split, most: int, seed: int) -> pd.DataFrame:
-    """Labels of ranker and test, at most `most` of each."""
+def _labels(tables: Tables, parts: Split, most: tuple[int, int], seed: int) -> pd.DataFrame:
+    """Labels of ranker and test, at most so many of each."""
     rng = np.random.default_rng([seed, 13])
-    frames = [
-        label_frame(rows, role, tables)
-        for role, rows in (("ranker", parts.ranker), ("test", parts.test))
-    ]
-    kept = [frame.iloc[np.sort(rng.permutation(len(frame))[:most])] for frame in frames]
+    kept = []
+    for role, rows, limit in zip(("ranker", "test"), (parts.ranker, parts.test), most, strict=True):
+        frame = label_frame(rows, role, tables)
+        kept.append(frame.iloc[np.sort(rng.permutation(len(frame))[:limit])])
     return pd.concat(kept, ignore_index=True)
 
 

@@ -39,9 +39,9 @@ class JointSettings(Settings):
 
     targets: tuple[str, ...] = Field(min_length=1)
     """The older versions that rankers still read, such as `["v1"]`; each gets maps of its own."""
-    weight: float = Field(default=2.0, ge=0)
+    weight: float = Field(default=8.0, ge=0)
     """The dial: how much compatibility counts beside the tower's own task; 0 trains without it."""
-    told: float = Field(default=0.5, ge=0)
+    told: float = Field(default=0.25, ge=0)
     """How much of that asks that mapped vectors do the task too, beside being near the old ones."""
     snapshots: int = Field(default=4, gt=0)
     """Moments of the training window as of which the old vectors are taken."""

@@ -59,10 +59,10 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     versions: tuple[str, ...] = ("v2", "v3", "v4", "v5")
     members: int = 2_000
-    tokens: int = 48
-    tuning: tuple[int, int] = (16, 128)
-    labels: tuple[int, int] = (6_000, 10_000)
-    network: tuple[tuple[str, Any], ...] = ()
+    tokens: int = 32
+    tuning: tuple[int, int] = (8, 96)
+    labels: tuple[int, int] = (4_000, 10_000)
+    network: tuple[tuple[str, Any], ...] = (("labels_per_epoch", 12_000),)
     dial: tuple[float, ...] = (0.5, 2.0, 8.0, 32.0)
     dialled: str = "v3"
     backbone: str | None = None
@@ -82,12 +82,12 @@ QUICK = Plan(
     worlds=("demo",),
     seeds=(0,),
     versions=("v2", "v3"),
-    members=500,
-    tokens=24,
-    tuning=(2, 32),
-    labels=(2_000, 2_000),
+    members=400,
+    tokens=16,
+    tuning=(1, 32),
+    labels=(1_000, 2_000),
     network=(("epochs", 2), ("labels_per_epoch", 3_000)),
-    dial=(1.0, 8.0),
+    dial=(8.0,),
 )
 
 

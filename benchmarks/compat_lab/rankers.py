@@ -45,7 +45,7 @@ def all_of_it(member_LD: Vectors, job_LD: Vectors) -> Vectors:
 
 def trees(seed: int) -> Any:
     return HistGradientBoostingClassifier(
-        max_iter=150, learning_rate=0.06, max_leaf_nodes=15, random_state=seed
+        max_iter=100, learning_rate=0.08, max_leaf_nodes=15, random_state=seed
     )
 
 

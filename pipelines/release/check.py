@@ -92,7 +92,7 @@ def red(kind: str, version: str, failed: Sequence[str]) -> GateRed:
     return GateRed(
         f"{kind} {version} does not keep what its readers need:\n  "
         + "\n  ".join(failed)
-        + f"\nFit the maps on newer pairs: star release refit {kind} VERSION --from {version}; or "
+        + f"\nFit the maps on newer pairs: star compat fit {kind} {version} VERSION; or "
         "go past the gate, on the record: "
         f'star release promote {kind} {version} --force --reason "…"'
     )

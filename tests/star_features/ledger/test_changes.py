@@ -25,7 +25,9 @@ states = st.lists(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(states)
 def test_the_newest_state_stays_whatever_came_in_which_order(
     ledger: Ledger, told: list[Kept]
